@@ -1,0 +1,3 @@
+//! `fieldgate-cloud`: the cloud service and the operator's command line.
+
+fn main() {}

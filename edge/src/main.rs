@@ -1,0 +1,3 @@
+//! `fieldgate`: the edge daemon and the technician's command line.
+
+fn main() {}

@@ -1,0 +1,139 @@
+//! The batch: what is sealed once and then stored, sent, copied and verified everywhere.
+//!
+//! # Invariants
+//!
+//! - A batch never changes. Its name is (gateway, incarnation, stream, `first..next`).
+//! - `next - first` is the number of its records; positions have no holes, a lost range is filled
+//!   by a [`Gap`].
+//! - `chain` is the state of the stream's hash chain after it.
+
+use alloc::vec::Vec;
+
+use crate::{
+    AlarmTransition, BootId, CatalogueId, CommandId, Digest, IncarnationId, Millis, Outcome,
+    Position, Sample, Stream, UtcMillis,
+};
+
+/// A sealed range of one stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The life of the buffer that it belongs to.
+    pub incarnation: IncarnationId,
+    /// Its stream.
+    pub stream: Stream,
+    /// Position of its first record.
+    pub first: Position,
+    /// Position after its last record.
+    pub next: Position,
+    /// The stream's hash chain after it.
+    pub chain: Digest,
+    /// The boot whose monotonic clock its times are on.
+    pub boot: BootId,
+    /// What the gateway held to be UTC minus monotonic time when it sealed. A hint for labels, and
+    /// therefore outside the digest; `None` while the gateway has no idea of UTC.
+    pub utc_offset: Option<UtcMillis>,
+    /// What it carries.
+    pub content: Content,
+}
+
+/// What a batch carries.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// Values, with the catalogue that explains their signals.
+    Samples {
+        /// The list that the samples' indices point into.
+        catalogue: CatalogueId,
+        /// Ordered by signal, then by arrival.
+        samples: Vec<Sample>,
+    },
+    /// Events in the order in which they happened.
+    Events(Vec<EventRecord>),
+    /// Outcomes in the order in which the journal closed them.
+    Outcomes(Vec<OutcomeRecord>),
+    /// The range is lost.
+    Gap(Gap),
+}
+
+/// Stands for a lost range, in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Why it is lost.
+    pub reason: GapReason,
+    /// Time of the first lost record.
+    pub from: Millis,
+    /// Time of the last lost record.
+    pub to: Millis,
+}
+
+/// Why a range is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GapReason {
+    /// The buffer reached its cap before the cloud took the range.
+    BufferFull,
+    /// The stored bytes were damaged.
+    Damaged,
+    /// The cloud refused it for good.
+    Refused,
+}
+
+/// An event and when it happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRecord {
+    /// When, on the monotonic clock of the batch's boot.
+    pub at: Millis,
+    /// What.
+    pub event: Event,
+}
+
+/// Something that happened on a gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// An alarm changed its state.
+    Alarm(AlarmTransition),
+    /// UTC was `utc` at the record's monotonic time, give or take `error`.
+    Anchor {
+        /// The time of day.
+        utc: UtcMillis,
+        /// How far off it may be.
+        error: Millis,
+        /// Who said so.
+        source: TimeSource,
+    },
+    /// The daemon started after a stop that it had not prepared; what was taken in after
+    /// `last_durable` and before the record's time is lost with the memory it lay in.
+    Restart {
+        /// When the last durable record was taken in, if the same boot is still running.
+        last_durable: Option<Millis>,
+    },
+    /// Someone with access to the gateway wrote a signal, past the cloud.
+    LocalWrite {
+        /// The user id that the kernel vouched for.
+        uid: u32,
+        /// `device/signal`.
+        target: alloc::string::String,
+        /// The engineering value asked for.
+        value: alloc::string::String,
+        /// Whether the device took it.
+        done: bool,
+    },
+}
+
+/// Who vouches for a time of day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TimeSource {
+    /// The system clock, whatever sets it.
+    System,
+    /// The cloud's Welcome.
+    Cloud,
+}
+
+/// What became of a command, and when the journal closed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutcomeRecord {
+    /// When, on the monotonic clock of the batch's boot.
+    pub at: Millis,
+    /// Which command.
+    pub command: CommandId,
+    /// What became of it.
+    pub outcome: Outcome,
+}

@@ -1,0 +1,13 @@
+//! Pure meaning: what to read from a device, what its answer says, when that is an alarm.
+//!
+//! Modules stand in the order in which an answer becomes a signal and a signal an alarm. The edge
+//! runs them; the cloud previews and validates with the same functions.
+
+pub mod alarm;
+pub mod decode;
+pub mod encode;
+pub mod plan;
+pub mod poll;
+pub mod profile;
+pub mod register;
+pub mod signal;
