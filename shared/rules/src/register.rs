@@ -94,3 +94,12 @@ impl fmt::Display for Address {
         write!(f, "{short}:{} ({digit}x{:04})", self.offset, u32::from(self.offset) + 1)
     }
 }
+
+/// Most registers that one read may ask for (section 6.3, 6.4).
+pub const READ_REGISTERS_MAX: u16 = 125;
+/// Most coils or discrete inputs that one read may ask for (section 6.1, 6.2).
+pub const READ_BITS_MAX: u16 = 2000;
+/// Most registers that one write may carry (section 6.12).
+pub const WRITE_REGISTERS_MAX: u16 = 123;
+/// Most coils that one write may carry (section 6.11).
+pub const WRITE_BITS_MAX: u16 = 1968;
