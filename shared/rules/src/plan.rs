@@ -8,7 +8,7 @@
 
 use fieldgate_model::Cause;
 
-use crate::register::{READ_BITS_MAX, READ_REGISTERS_MAX, ReadReply, ReadRequest, Table};
+use crate::register::{ReadReply, ReadRequest, Table};
 use crate::signal::SignalSpec;
 
 /// The requests that bring every declared signal and everything the parser reads, ordered by table
@@ -33,16 +33,8 @@ fn merged(last: ReadRequest, want: ReadRequest) -> Option<ReadRequest> {
         return None;
     }
     let count = end(want).max(end(last)) - u32::from(last.start);
-    let count = u16::try_from(count).ok().filter(|count| *count <= read_max(last.table))?;
+    let count = u16::try_from(count).ok().filter(|count| *count <= last.table.read_max())?;
     Some(ReadRequest { count, ..last })
-}
-
-/// The most items that one read of this table can bring.
-pub const fn read_max(table: Table) -> u16 {
-    match table {
-        Table::Coil | Table::DiscreteInput => READ_BITS_MAX,
-        Table::InputRegister | Table::HoldingRegister => READ_REGISTERS_MAX,
-    }
 }
 
 /// The place after the last item.

@@ -1,5 +1,7 @@
 //! A signal as its profile declares it: where it lies, what its bits mean, what may be written.
 
+use std::fmt;
+
 use fieldgate_model::{CatalogueSignal, Millis, Scale, SignalName, Value, ValueKind};
 
 use crate::register::{Address, ReadRequest};
@@ -39,7 +41,7 @@ pub enum SignalSource {
         address: Address,
         /// What they hold.
         data: DataType,
-        /// How a number of several registers is laid out; without effect on 16 bits and text.
+        /// How a number is laid out; of a text only the bytes within a register are swapped.
         order: WordOrder,
     },
     /// A coil or a discrete input.
@@ -89,7 +91,7 @@ pub enum DataType {
 
 /// How the bytes of a number lie in its registers, `A` being the most significant byte of 32 bits.
 ///
-/// For 64 bits likewise: `Cdab` reverses the registers, `Badc` swaps the bytes in each of them,
+/// Any width likewise: `Cdab` reverses the registers, `Badc` swaps the bytes in each of them,
 /// `Dcba` does both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WordOrder {
@@ -160,7 +162,32 @@ impl DataType {
     }
 }
 
+impl fmt::Display for DataType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::U16 => f.write_str("u16"),
+            Self::I16 => f.write_str("i16"),
+            Self::U32 => f.write_str("u32"),
+            Self::I32 => f.write_str("i32"),
+            Self::U64 => f.write_str("u64"),
+            Self::I64 => f.write_str("i64"),
+            Self::F32 => f.write_str("f32"),
+            Self::F64 => f.write_str("f64"),
+            Self::Text { registers } => write!(f, "text of {registers} registers"),
+        }
+    }
+}
+
 impl WordOrder {
+    /// The order within registers alone, which is what applies to text.
+    #[must_use]
+    pub const fn within_registers(self) -> Self {
+        match self {
+            Self::Abcd | Self::Cdab => Self::Abcd,
+            Self::Badc | Self::Dcba => Self::Badc,
+        }
+    }
+
     /// Puts words into order ABCD, or from ABCD into this order: each of the four is its own
     /// inverse.
     #[must_use]
