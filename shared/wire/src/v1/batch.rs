@@ -88,8 +88,8 @@ struct BatchDto {
 /// They are a message if there are at most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX) of them:
 /// who seals a batch looks, and seals less if not.
 ///
-/// Panics if the batch is none, so that nobody could read it back: records other than
-/// `next - first`, content of another stream, samples not ordered by signal, or a sample with a
+/// Panics if nobody could read the batch back: records other than `next - first`, none or more than
+/// [`RECORDS_MAX`], content of another stream, samples not ordered by signal, or a sample with a
 /// value and a bad quality or with neither.
 pub fn encode_batch(batch: &Batch) -> Vec<u8> {
     let (encoding, catalogue, content) = match &batch.content {
