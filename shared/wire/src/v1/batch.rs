@@ -24,6 +24,9 @@ pub const ENCODING_EVENTS: u8 = 2;
 /// The content is a CBOR array of outcomes.
 pub const ENCODING_OUTCOMES: u8 = 3;
 
+/// The most bytes of a batch besides its records: the fields around the content, and its length.
+pub const ENVELOPE_BYTES_MAX: usize = 160;
+
 /// A batch whose content is not yet looked at: enough to store it, to chain it and to acknowledge it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {

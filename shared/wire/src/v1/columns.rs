@@ -38,7 +38,8 @@ const SAME_TIMES: u8 = 0x08;
 const QUALITIES: u8 = 0x10;
 
 /// The most bytes that `sample` can take in a batch: who seals adds them up against
-/// [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX), less 256 for the envelope, or encodes and looks.
+/// [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX) less
+/// [`ENVELOPE_BYTES_MAX`](super::ENVELOPE_BYTES_MAX), or encodes and looks.
 pub fn sample_bytes_max(sample: &Sample) -> usize {
     // Distance 5, tag 1, count 2, time 10, quality run 2 + 2.
     let besides = 22;

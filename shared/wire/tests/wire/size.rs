@@ -6,9 +6,10 @@ use fieldgate_model::{
     Batch, BootId, CatalogueId, Content, Digest, IncarnationId, Millis, Position, Quality, Sample,
     SignalIndex, Stream, UtcMillis, Value,
 };
-use fieldgate_wire::{MESSAGE_BYTES_MAX, v1};
+use fieldgate_wire::{ENVELOPE_BYTES_MAX, MESSAGE_BYTES_MAX, v1};
 
 use crate::rng::Rng;
+use crate::round_trip;
 
 /// An energy meter: 40 slowly varying integers once a second, with some jitter.
 fn meter(polls: usize, rng: &mut Rng) -> Vec<Sample> {
@@ -52,5 +53,24 @@ fn a_slowly_varying_sample_costs_less_than_two_bytes() {
         writeln!(io::stdout().lock(), "{count} samples: {bytes_per_sample:.2} bytes each")
             .expect("stdout is open");
         assert!(bytes_per_sample <= bytes_max, "{bytes_per_sample}");
+    }
+}
+
+#[test]
+fn what_a_sealer_adds_up_is_never_less_than_the_message() {
+    for seed in 0..300 {
+        let mut batch = round_trip::batch(&mut Rng::new(seed));
+        let next = i64::MAX.cast_unsigned();
+        let records = batch.next - batch.first;
+        (batch.first, batch.next) = (Position(next - records), Position(next));
+        batch.utc_offset = Some(UtcMillis(i64::MIN));
+        let records: usize = match &batch.content {
+            Content::Samples { samples, .. } => samples.iter().map(v1::sample_bytes_max).sum(),
+            Content::Events(records) => records.iter().map(v1::event_bytes).sum(),
+            Content::Outcomes(records) => records.iter().map(v1::outcome_bytes).sum(),
+            Content::Gap(_) => 32,
+        };
+        let bytes = v1::encode_batch(&batch).len();
+        assert!(bytes <= ENVELOPE_BYTES_MAX + records, "seed {seed}: {bytes} of {records}");
     }
 }
