@@ -43,7 +43,10 @@ pub(crate) fn readings(
 
 fn name(key: &mlua::Value) -> Result<SignalName, Failure> {
     let Some(text) = key.as_string() else {
-        return Err(Failure::result(format!("a signal's name must be text, is a {}", kind_of(key))));
+        return Err(Failure::result(format!(
+            "a signal's name must be text, is a {}",
+            kind_of(key)
+        )));
     };
     let text = text.to_string_lossy();
     SignalName::new(text.as_str()).map_err(|error| {

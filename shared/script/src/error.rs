@@ -131,10 +131,8 @@ impl From<mlua::Error> for Failure {
             // The limit is filled in by whoever set it.
             return Self { line: None, fault: Fault::Memory { limit: 0 } };
         }
-        let text = match &error {
-            mlua::Error::RuntimeError(message) => message.clone(),
-            other => other.to_string(),
-        };
+        // Its text says "runtime error: " first, which `locate` takes off.
+        let text = error.to_string();
         let (line, message) = locate(&text);
         Self { line, fault: Fault::Runtime { message } }
     }

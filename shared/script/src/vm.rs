@@ -13,22 +13,39 @@ use crate::{Block, Cancel, DeviceState, Fault, Frame, Limits, Reading};
 
 /// The libraries a parser has. Absent: `os` and `debug`, and `coroutine`, which a function of one
 /// frame has no use for.
-const LIBRARIES: [StdLib; 6] = [
-    StdLib::TABLE,
-    StdLib::STRING,
-    StdLib::UTF8,
-    StdLib::BIT,
-    StdLib::MATH,
-    StdLib::BUFFER,
-];
+const LIBRARIES: [StdLib; 6] =
+    [StdLib::TABLE, StdLib::STRING, StdLib::UTF8, StdLib::BIT, StdLib::MATH, StdLib::BUFFER];
 
 /// All that a parser finds in its global table. What is not here is taken away, so that a later
 /// Luau cannot add something unseen. Absent on purpose: `getfenv`, `setfenv`, `loadstring`,
 /// `require`, `collectgarbage`, `gcinfo`, `newproxy`, `print`, `xpcall`, `_G`.
 const GLOBALS: [&str; 26] = [
-    "assert", "error", "getmetatable", "ipairs", "next", "pairs", "pcall", "rawequal", "rawget",
-    "rawlen", "rawset", "select", "setmetatable", "tonumber", "tostring", "type", "typeof",
-    "unpack", "_VERSION", "bit32", "buffer", "math", "string", "table", "utf8", "reg",
+    "assert",
+    "error",
+    "getmetatable",
+    "ipairs",
+    "next",
+    "pairs",
+    "pcall",
+    "rawequal",
+    "rawget",
+    "rawlen",
+    "rawset",
+    "select",
+    "setmetatable",
+    "tonumber",
+    "tostring",
+    "type",
+    "typeof",
+    "unpack",
+    "_VERSION",
+    "bit32",
+    "buffer",
+    "math",
+    "string",
+    "table",
+    "utf8",
+    "reg",
 ];
 
 /// A VM and the parser in it.
@@ -106,13 +123,11 @@ impl Vm {
 
     /// The parser's function, from a fresh run of the file.
     fn function(&self) -> Result<Function, Failure> {
-        match self.file.call(())? {
-            mlua::Value::Function(function) => Ok(function),
-            other => {
-                let fault = Fault::NotAFunction { found: kind_of(&other) };
-                Err(Failure { line: None, fault })
-            }
-        }
+        let back: mlua::Value = self.file.call(())?;
+        back.as_function().cloned().ok_or_else(|| Failure {
+            line: None,
+            fault: Fault::NotAFunction { found: kind_of(&back) },
+        })
     }
 
     fn answer(&self, frame: &Frame, state: &DeviceState) -> Result<Answer, Failure> {

@@ -52,6 +52,9 @@ impl fmt::Display for Wide {
     }
 }
 
+/// An arithmetic operator on floats.
+type Operator = fn(f64, f64) -> f64;
+
 impl UserData for Wide {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_method("number", |_, this, ()| Ok(this.float()));
@@ -60,7 +63,7 @@ impl UserData for Wide {
         methods.add_meta_function(MetaMethod::Eq, |_, (a, b)| compare(&a, &b, |a, b| a == b));
         methods.add_meta_function(MetaMethod::Lt, |_, (a, b)| compare(&a, &b, |a, b| a < b));
         methods.add_meta_function(MetaMethod::Le, |_, (a, b)| compare(&a, &b, |a, b| a <= b));
-        let operators: [(MetaMethod, fn(f64, f64) -> f64); 7] = [
+        let operators: [(MetaMethod, Operator); 7] = [
             (MetaMethod::Add, |a, b| a + b),
             (MetaMethod::Sub, |a, b| a - b),
             (MetaMethod::Mul, |a, b| a * b),
@@ -70,16 +73,13 @@ impl UserData for Wide {
             (MetaMethod::Pow, f64::powf),
         ];
         for (operator, apply) in operators {
-            methods.add_meta_function(operator, move |_, (a, b)| Ok(apply(number(&a)?, number(&b)?)));
+            methods
+                .add_meta_function(operator, move |_, (a, b)| Ok(apply(number(&a)?, number(&b)?)));
         }
     }
 }
 
-fn compare(
-    a: &AnyUserData,
-    b: &AnyUserData,
-    apply: fn(i128, i128) -> bool,
-) -> mlua::Result<bool> {
+fn compare(a: &AnyUserData, b: &AnyUserData, apply: fn(i128, i128) -> bool) -> mlua::Result<bool> {
     Ok(apply(a.borrow::<Wide>()?.exact(), b.borrow::<Wide>()?.exact()))
 }
 

@@ -22,11 +22,7 @@ const HOSTILE: &[(&str, Ends, &str)] = &[
     ("repeat", Ends::Fuel, "repeat until false"),
     ("numeric loop", Ends::Fuel, "for i = 1, math.huge do end"),
     ("loop in pcall", Ends::Fuel, "pcall(function() while true do end end) return {}"),
-    (
-        "loop around pcall",
-        Ends::Fuel,
-        "while true do pcall(function() while true do end end) end",
-    ),
+    ("loop around pcall", Ends::Fuel, "while true do pcall(function() while true do end end) end"),
     (
         "nested pcall",
         Ends::Fuel,
@@ -41,34 +37,90 @@ const HOSTILE: &[(&str, Ends, &str)] = &[
     ("no coroutines", Ends::Runtime, "coroutine.wrap(function() while true do end end)()"),
     ("lazy pattern bomb", Ends::Fuel, "string.find(('a'):rep(3000), '.-.-.-.-b$')"),
     ("greedy pattern bomb", Ends::Fuel, "string.find(('a'):rep(25), ('a-'):rep(25) .. 'b')"),
-    ("match bomb behind pcall", Ends::Fuel, "pcall(string.match, ('a'):rep(3000), '.-.-.-.-b$') return {}"),
+    (
+        "match bomb behind pcall",
+        Ends::Fuel,
+        "pcall(string.match, ('a'):rep(3000), '.-.-.-.-b$') return {}",
+    ),
     ("gsub bomb", Ends::Fuel, "(('a'):rep(3000)):gsub('.-.-.-b', '')"),
-    ("class of half a megabyte", Ends::Fuel, "string.find(('a'):rep(200000), '[' .. ('b'):rep(200000) .. 'a]*')"),
-    ("plain search, quadratic", Ends::Fuel, "string.find(('a'):rep(400000), ('a'):rep(200000) .. 'b', 1, true)"),
+    (
+        "class of half a megabyte",
+        Ends::Fuel,
+        "string.find(('a'):rep(200000), '[' .. ('b'):rep(200000) .. 'a]*')",
+    ),
+    (
+        "plain search, quadratic",
+        Ends::Fuel,
+        "string.find(('a'):rep(400000), ('a'):rep(200000) .. 'b', 1, true)",
+    ),
     ("split, quadratic", Ends::Fuel, "string.split(('a'):rep(400000), ('a'):rep(200000) .. 'b')"),
-    ("long string", Ends::Memory, "return { v = #('x'):rep(1 << 30) }"),
     ("rep", Ends::Memory, "local s = string.rep('x', 2^30)"),
     ("rep behind pcall", Ends::Memory, "pcall(string.rep, 'x', 2^30) return { v = 1 }"),
     ("rep behind two pcalls", Ends::Memory, "pcall(pcall, string.rep, 'x', 2^30) return { v = 1 }"),
     ("doubling", Ends::Memory, "local s = 'x' while true do s = s .. s end"),
-    ("doubling behind pcall", Ends::Memory, "local s = 'x' while true do pcall(function() s = s .. s end) end"),
+    (
+        "doubling behind pcall",
+        Ends::Memory,
+        "local s = 'x' while true do pcall(function() s = s .. s end) end",
+    ),
     ("garbage", Ends::FuelOrMemory, "while true do local t = { 1, 2, 3, 4, 5, 6, 7, 8 } end"),
     ("table growth", Ends::FuelOrMemory, "local t = {} while true do t[#t + 1] = {} end"),
     ("table.create", Ends::Memory, "table.create(2^26, 0)"),
     ("buffer", Ends::Memory, "buffer.create(2^29)"),
     ("concat", Ends::Memory, "table.concat(table.create(1000, ('x'):rep(10000)))"),
     ("format", Ends::Runtime, "string.format('%99999d', 1)"),
-    ("sort by a liar", Ends::FuelOrMemory, "table.sort(table.create(20000, 1), function() return true end) while true do end"),
-    ("sort again and again", Ends::Fuel, "local t = table.create(30000, 1) while true do table.sort(t) end"),
-    ("insert at the front", Ends::Fuel, "local t = table.create(30000, 1) while true do table.insert(t, 1, 1) table.remove(t, 1) end"),
-    ("recursion", Ends::Runtime, "local function f() return 1 + f() end f()"),
-    ("recursion behind pcall", Ends::Fuel, "local function f() pcall(f) pcall(f) end while true do f() end"),
-    ("__index loop", Ends::Fuel, "local t = setmetatable({}, { __index = function(t, k) while true do end end }) return t.x"),
-    ("__index recursion", Ends::Runtime, "local t t = setmetatable({}, { __index = function(_, k) return t[k] end }) return t.x"),
+    (
+        "sort by a liar",
+        Ends::FuelOrMemory,
+        "table.sort(table.create(20000, 1), function() return true end) while true do end",
+    ),
+    (
+        "sort again and again",
+        Ends::Fuel,
+        "local t = table.create(30000, 1) while true do table.sort(t) end",
+    ),
+    (
+        "sort that lies about its length",
+        Ends::Fuel,
+        "local t = setmetatable(table.create(5000, 1), { __len = function() return -1 end }) for i = 1, 90 do table.sort(t) end",
+    ),
+    (
+        "insert at the front",
+        Ends::Fuel,
+        "local t = table.create(30000, 1) while true do table.insert(t, 1, 1) table.remove(t, 1) end",
+    ),
+    ("recursion", Ends::Fuel, "local function f() return 1 + f() end f()"),
+    (
+        "recursion behind pcall",
+        Ends::Fuel,
+        "local function f() pcall(f) pcall(f) end while true do f() end",
+    ),
+    (
+        "__index loop",
+        Ends::Fuel,
+        "local t = setmetatable({}, { __index = function(t, k) while true do end end }) return t.x",
+    ),
+    (
+        "__index recursion",
+        Ends::Runtime,
+        "local t t = setmetatable({}, { __index = function(_, k) return t[k] end }) return t.x",
+    ),
     ("__index chain", Ends::Runtime, "local t = {} setmetatable(t, { __index = t }) return t.x"),
-    ("__iter that never ends", Ends::Fuel, "for _ in setmetatable({}, { __iter = function() return function() return 1 end end }) do end"),
-    ("__tostring loop", Ends::Fuel, "tostring(setmetatable({}, { __tostring = function() while true do end end }))"),
-    ("__eq in the answer", Ends::Result, "return setmetatable({ v = print }, { __pairs = function() while true do end end })"),
+    (
+        "__iter that never ends",
+        Ends::Fuel,
+        "for _ in setmetatable({}, { __iter = function() return function() return 1 end end }) do end",
+    ),
+    (
+        "__tostring loop",
+        Ends::Fuel,
+        "tostring(setmetatable({}, { __tostring = function() while true do end end }))",
+    ),
+    (
+        "__pairs in the answer",
+        Ends::Result,
+        "return setmetatable({ v = assert }, { __pairs = function() while true do end end })",
+    ),
     ("io", Ends::Runtime, "io.open('/etc/passwd')"),
     ("os", Ends::Runtime, "os.execute('true')"),
     ("require", Ends::Runtime, "require('x')"),
@@ -93,7 +145,7 @@ const HOSTILE: &[(&str, Ends, &str)] = &[
     ("wide state", Ends::Output, "return {}, table.create(10000, 1)"),
     ("long state", Ends::Output, "return {}, ('x'):rep(5000)"),
     ("function in the state", Ends::Result, "return {}, { f = function() end }"),
-    ("10,000 signals", Ends::Output, "local t = {} for i = 1, 10000 do t['s' .. i] = i end return t"),
+    ("2,000 signals", Ends::Output, "local t = {} for i = 1, 2000 do t['s' .. i] = i end return t"),
     ("giant text", Ends::Output, "return { v = ('x'):rep(100000) }"),
     ("function as a value", Ends::Result, "return { v = function() end }"),
     ("userdata as a value", Ends::Result, "return { v = buffer.create(1) }"),
@@ -112,7 +164,7 @@ const HOSTILE: &[(&str, Ends, &str)] = &[
     ("error of a giant", Ends::Runtime, "error(('x'):rep(100000))"),
     ("error that looks like memory", Ends::Runtime, "error('not enough memory')"),
     ("unpack", Ends::Runtime, "return table.unpack({}, 1, 1e7)"),
-    ("move of nothing", Ends::FuelOrMemory, "while true do table.move({}, 1, 2^30, 2, {}) end"),
+    ("move of nothing", Ends::Fuel, "while true do table.move({}, 1, 2^30, 2, {}) end"),
 ];
 
 #[test]
@@ -122,12 +174,12 @@ fn every_hostile_script_is_cut_off_and_the_parser_answers_again() {
         let source = format!(
             "return function(frame, state)\nif frame.hr[0] == 1 then\n{body}\nend\nreturn {{ good = frame.hr[0] }}\nend"
         );
-        // `1 << 30` is not Luau: that one never loads, which is also an end.
-        let Ok(mut parser) = Parser::load("hostile.luau", &source, Limits::DEFAULT) else {
-            if !body.contains("<<") {
-                wrong.push(format!("{name}: does not load"));
+        let mut parser = match Parser::load("hostile.luau", &source, Limits::DEFAULT) {
+            Ok(parser) => parser,
+            Err(error) => {
+                wrong.push(format!("{name}: does not load: {error}"));
+                continue;
             }
-            continue;
         };
         for round in 0..3 {
             let got = run(&mut parser, 1);
@@ -189,7 +241,8 @@ fn a_local_of_the_file_does_not_survive_a_run() {
 
 #[test]
 fn a_parser_can_be_cut_off_from_outside() {
-    let source = "return function() local x = 0 for i = 1, 1e5 do x += i end return { good = x } end";
+    let source =
+        "return function() local x = 0 for i = 1, 1e5 do x += i end return { good = x } end";
     let limits = Limits { fuel: 1_000_000, ..Limits::DEFAULT };
     let mut parser = Parser::load("x.luau", source, limits).expect("loads");
     parser.cancel().cancel();
