@@ -26,7 +26,8 @@
 //!
 //! - A run is a function of source, frame and state alone. The file is run anew for each frame, so
 //!   that nothing survives in a local of the file; globals and libraries are read-only; there is
-//!   no clock and no randomness.
+//!   no clock and no randomness. One leak is known: `tostring` of a table or function shows its
+//!   address in memory, which differs from process to process.
 //! - Fuel is counted, not timed, so a run ends at the same place on a loaded and on an idle
 //!   machine. Wall time is only a backstop that the shell applies through [`Cancel`].
 //! - A limit cannot be caught: once it is reached, every later step of the run fails too, and the
