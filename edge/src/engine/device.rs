@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fieldgate_model::{
-    AlarmKey, AlarmTransition, Cause, DeviceName, EventRecord, Millis, Quality, Sample, SignalIndex, Value,
+    AlarmKey, AlarmTransition, Cause, DeviceName, EventRecord, Millis, Quality, Sample,
+    SignalIndex, Value,
 };
 use fieldgate_rules::alarm::{Alarm, StoredAlarm};
 use fieldgate_rules::decode::{accept, decode};
@@ -111,9 +112,9 @@ impl Device {
         let mut unknown = Vec::new();
         for reading in readings {
             let declared = profile.signal(&reading.name);
-            let Some((place, spec)) = declared.filter(|(_, spec)| {
-                matches!(spec.source, SignalSource::Parser { .. })
-            }) else {
+            let Some((place, spec)) =
+                declared.filter(|(_, spec)| matches!(spec.source, SignalSource::Parser { .. }))
+            else {
                 unknown.push(reading.name.to_string());
                 continue;
             };
