@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use fieldgate_model::{GatewayId, Millis};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::buffer::{Buffer, BufferError, BufferOptions, BufferStats, Intake, Recovered};
@@ -21,7 +21,7 @@ use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
 use crate::config::{Config, Endpoint, Problem};
 use crate::drivers::modbus_tcp::{self, BusDevice, BusSetup, BusStatus};
 use crate::drivers::{DeviceIndex, Frame, Job};
-use crate::engine::{self, Engine, EngineSetup};
+use crate::engine::{self, Engine, EngineError, EngineSetup};
 use crate::http;
 use crate::journal::{Journal, JournalError, Resumed};
 use crate::socket;
@@ -96,12 +96,44 @@ pub struct Handles {
 /// A task's name and its last words.
 type Ended = (String, String);
 
+/// Everything that runs.
+struct Daemon {
+    buses: JoinSet<()>,
+    /// Kept so that a gateway without a bus has an engine; the engine ends when it goes.
+    frames: mpsc::Sender<Frame>,
+    engine: JoinHandle<Result<(), EngineError>>,
+    tasks: JoinSet<Ended>,
+    buffer: Buffer,
+    sync: Option<watch::Receiver<SyncStatus>>,
+    stopping: watch::Sender<bool>,
+}
+
 /// Runs the daemon until `stop` resolves or a task dies.
 pub async fn run(
     config: Config,
     problems: Vec<Problem>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), PipelineError> {
+    let mut daemon = start(config, problems).await?;
+    tell_supervisor(sd_notify::NotifyState::Ready);
+    let died = tokio::select! {
+        () = stop => None,
+        ended = daemon.tasks.join_next() => ended.map(last_words),
+        _ = daemon.buses.join_next(), if !daemon.buses.is_empty() => {
+            Some(("bus".to_owned(), "closed".to_owned()))
+        }
+        ended = &mut daemon.engine => Some(engine_words(ended)),
+    };
+    tell_supervisor(sd_notify::NotifyState::Stopping);
+    daemon.wind_down().await;
+    match died {
+        Some((task, why)) => Err(PipelineError::Task { task, why }),
+        None => Ok(()),
+    }
+}
+
+/// Starts every task, in the order of the flow.
+async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, PipelineError> {
     let clock = Clock;
     let boot = Clock::boot_id();
     let config = Arc::new(config);
@@ -109,15 +141,12 @@ pub async fn run(
     let (buffer, recovered) = open_buffer(&config, credentials.as_ref(), boot, clock)?;
     let (journal, resumed) = Journal::open(&config.buffer.path, recovered.has_run)?;
 
-    // Buses: one task each. They end when their job senders are gone.
     let mut buses = JoinSet::new();
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
     let (jobs, statuses) = spawn_buses(&config, &frames, clock, &mut buses);
-    drop(frames);
+    let targets = Targets { devices: config.devices.clone().into(), buses: jobs.into() };
 
-    let mut tasks: JoinSet<Ended> = JoinSet::new();
     let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
-    let engine = Engine::new(requests);
     let progress = watch::Sender::new(0);
     let turns = progress.subscribe();
     let setup = EngineSetup {
@@ -126,15 +155,14 @@ pub async fn run(
         flush: config.buffer.flush,
         clock,
     };
-    let engine_task =
-        tokio::spawn(engine::run(setup, frames_out, requests_out, buffer.clone(), progress));
+    let engine_task = engine::run(setup, frames_out, requests_out, buffer.clone(), progress);
+    let engine = Engine::new(requests);
 
-    let targets = Targets { devices: config.devices.clone().into(), buses: jobs.into() };
+    let mut tasks: JoinSet<Ended> = JoinSet::new();
     let (stopping, stopped) = watch::channel(false);
     let sync = credentials.zip(config.cloud.as_ref()).map(|(credentials, cloud)| {
         let uplink = Uplink { buffer: &buffer, journal, resumed, targets: &targets, clock, boot };
-        let url = cloud.url.clone();
-        uplink.spawn(url, credentials, &config, &engine, stopped.clone(), &mut tasks)
+        uplink.spawn(cloud.url.clone(), credentials, &config, &engine, stopped, &mut tasks)
     });
     let handles = Handles {
         problems: problems.into(),
@@ -149,46 +177,25 @@ pub async fn run(
     };
     spawn_servers(&handles, &mut tasks).await?;
     tasks.spawn(named("watchdog", feed_watchdog(turns)));
-    tell_supervisor(sd_notify::NotifyState::Ready);
-    tracing::info!(
-        gateway = config.gateway.name,
-        devices = config.devices.len(),
-        buses = config.buses.len(),
-        "running"
-    );
+    let (devices, on) = (config.devices.len(), config.buses.len());
+    tracing::info!(gateway = config.gateway.name, devices, buses = on, "running");
+    Ok(Daemon { buses, frames, engine: tokio::spawn(engine_task), tasks, buffer, sync, stopping })
+}
 
-    tokio::pin!(engine_task);
-    let died = tokio::select! {
-        () = stop => None,
-        Some(ended) = tasks.join_next() => Some(last_words(ended)),
-        Some(ended) = buses.join_next(), if !buses.is_empty() => {
-            Some(last_words(ended.map(|()| ("bus".to_owned(), "closed".to_owned()))))
+impl Daemon {
+    /// Stops in the order of the flow, so that what was polled last still gets into the buffer.
+    async fn wind_down(mut self) {
+        tracing::info!("stopping");
+        self.buses.shutdown().await;
+        drop(self.frames);
+        if !self.engine.is_finished() {
+            drop(timeout(STOP_MAX, &mut self.engine).await);
         }
-        ended = &mut engine_task => {
-            let why = match ended {
-                Ok(Ok(())) => "closed".to_owned(),
-                Ok(Err(error)) => crate::cli::chain(&error),
-                Err(error) => error.to_string(),
-            };
-            Some(("engine".to_owned(), why))
-        }
-    };
-
-    tell_supervisor(sd_notify::NotifyState::Stopping);
-    tracing::info!("stopping");
-    buses.shutdown().await;
-    if died.as_ref().is_none_or(|(task, _)| task != "engine") {
-        drop(timeout(STOP_MAX, &mut engine_task).await);
-    }
-    drain(&buffer, sync).await;
-    stopping.send_replace(true);
-    drop(handles);
-    let rest = async { while tasks.join_next().await.is_some() {} };
-    drop(timeout(STOP_MAX, rest).await);
-    drop(timeout(STOP_MAX, buffer.stop()).await);
-    match died {
-        Some((task, why)) => Err(PipelineError::Task { task, why }),
-        None => Ok(()),
+        drain(&self.buffer, self.sync).await;
+        self.stopping.send_replace(true);
+        let rest = async { while self.tasks.join_next().await.is_some() {} };
+        drop(timeout(STOP_MAX, rest).await);
+        drop(timeout(STOP_MAX, self.buffer.stop()).await);
     }
 }
 
@@ -378,6 +385,15 @@ async fn named<E: std::error::Error>(
         Err(error) => crate::cli::chain(&error),
     };
     (name.to_owned(), why)
+}
+
+fn engine_words(ended: Result<Result<(), EngineError>, tokio::task::JoinError>) -> Ended {
+    let why = match ended {
+        Ok(Ok(())) => "closed".to_owned(),
+        Ok(Err(error)) => crate::cli::chain(&error),
+        Err(error) => error.to_string(),
+    };
+    ("engine".to_owned(), why)
 }
 
 fn last_words(ended: Result<Ended, tokio::task::JoinError>) -> Ended {

@@ -175,8 +175,5 @@ fn kind(error: &WriteError) -> FailureKind {
 }
 
 fn reason(error: &WriteError) -> String {
-    match error {
-        WriteError::Encode(source) => source.to_string(),
-        other => other.to_string(),
-    }
+    if let WriteError::Encode(source) = error { source.to_string() } else { error.to_string() }
 }

@@ -219,7 +219,6 @@ fn is_news(
     }
     match (&stored.value, &sample.value, report) {
         (None, None, _) => false,
-        (Some(_), Some(_), Report::Always) => true,
         (Some(old), Some(new), Report::OnChange { deadband, max_silence }) => {
             let moved = match (number(old), number(new)) {
                 (Some(old), Some(new)) => (old - new).abs() > deadband,
@@ -227,6 +226,6 @@ fn is_news(
             };
             moved || sample.at.since(stored.at) >= max_silence
         }
-        (Some(_), None, _) | (None, Some(_), _) => true,
+        (Some(_), Some(_), Report::Always) | (Some(_), None, _) | (None, Some(_), _) => true,
     }
 }

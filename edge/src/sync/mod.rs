@@ -62,6 +62,7 @@ pub struct SyncOutputs {
 }
 
 /// How the uplink is.
+#[expect(clippy::struct_excessive_bools, reason = "independent findings, shown as they are")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SyncStatus {
     /// A connection stands.
