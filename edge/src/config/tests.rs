@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use fieldgate_rules::register::Table;
+
 use super::*;
 
 const GOOD: &str = r#"[gateway]
@@ -426,7 +428,6 @@ fn every_shipped_profile_loads_and_passes_its_own_tests() {
     let meter = library.get("demo-meter").and_then(|meter| meter.as_ref().ok()).expect("shipped");
     assert_eq!(meter.signals.len(), 40);
     let plan: Vec<_> = meter.plan().iter().map(|read| (read.table, read.count)).collect();
-    use fieldgate_rules::register::Table;
     assert_eq!(plan, [(Table::Coil, 1), (Table::InputRegister, 76), (Table::HoldingRegister, 1)]);
     let tested: usize = meter.tests[0].expect.len();
     assert_eq!(tested, 40, "the first test covers every signal");
