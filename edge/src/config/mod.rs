@@ -16,6 +16,7 @@ use fieldgate_model::{Catalogue, CatalogueDevice, DeviceName, Millis};
 use fieldgate_rules::profile::Profile;
 use fieldgate_rules::register::UnitId;
 
+mod device_file;
 mod fields;
 mod file;
 mod library;
@@ -25,6 +26,7 @@ mod signal_file;
 #[cfg(test)]
 mod tests;
 mod units;
+mod write_file;
 
 pub use library::Library;
 pub use problem::{Problem, Scope};

@@ -335,7 +335,7 @@ fn a_wrong_profile_says_everything_that_is_wrong_with_it() {
         ),
         (
             "read = \"hr:65535\"\ntype = \"f32\"\n",
-            &["7: [[signal]] `read`: f32 at hr:65535 (4x65536) goes beyond address 65535"],
+            &["6: [[signal]] `read`: f32 at hr:65535 (4x65536) goes beyond address 65535"],
         ),
         (
             "read = \"100\"\ntype = \"u16\"\n",
