@@ -151,8 +151,8 @@ pub struct BrokenDevice {
     pub problems: Vec<Problem>,
 }
 
-/// Reads a configuration and every profile that it uses. An error lists all problems, the fatal
-/// ones among them.
+/// Reads a configuration and every profile in its folder, used or not. An error lists all problems,
+/// the fatal ones among them.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     file::load(path)
 }
