@@ -30,7 +30,7 @@ mod write_file;
 
 pub use library::Library;
 pub use problem::{Problem, Scope};
-pub use units::{parse_duration, parse_size};
+pub use units::{UnitError, parse_duration, parse_size};
 
 /// A configuration that runs, with what is wrong at its edges.
 #[derive(Debug)]

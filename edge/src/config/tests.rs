@@ -325,9 +325,11 @@ fn check_profile(text: &str, expected: &[&str]) {
     assert_eq!(loaded.config.devices.len(), 0);
 }
 
+/// How the profiles of the rows begin; the first signal's fields follow from line 6 on.
+const HEAD: &str = "[profile]\nname = \"mine\"\nversion = 1\n[[signal]]\nname = \"a\"\n";
+
 #[test]
-fn a_wrong_profile_says_everything_that_is_wrong_with_it() {
-    const HEAD: &str = "[profile]\nname = \"mine\"\nversion = 1\n[[signal]]\nname = \"a\"\n";
+fn a_wrong_signal_says_everything_that_is_wrong_with_it() {
     for (rest, expected) in [
         (
             "read = \"hr:65536\"\ntype = \"u16\"\n",
@@ -381,9 +383,17 @@ fn a_wrong_profile_says_everything_that_is_wrong_with_it() {
             "read = \"hr:0\"\ntype = \"string\"\nregisters = 126\n",
             &["8: [[signal]] a `string` needs `registers`, from 1 to 125"],
         ),
+    ] {
+        check_profile(&format!("{HEAD}{rest}"), expected);
+    }
+}
+
+#[test]
+fn a_wrong_profile_says_everything_that_is_wrong_with_it() {
+    for (rest, expected) in [
         (
             "read = \"hr:0\"\ntype = \"u16\"\n[[signal]]\nname = \"a\"\nread = \"hr:1\"\ntype = \"u16\"\n",
-            &["8: [[signal]] has the name `a` of another signal"],
+            &["8: [[signal]] has the name `a` of another signal"][..],
         ),
         (
             "read = \"hr:0\"\ntype = \"u16\"\n[[alarm]]\nname = \"x\"\nsignal = \"b\"\nhigh = 1\nlow = 0\nseverity = \"loud\"\n",
