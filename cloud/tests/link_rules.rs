@@ -5,17 +5,14 @@ mod link_support;
 
 use fieldgate_cloud::link::{LinkEvent, Refusal};
 use fieldgate_wire::MESSAGE_BYTES_MAX;
-use link_support::{
-    BATCH_7, CONNACK, CONNECT_A, PUBACK_7, World, gateway, limits,
-};
+use link_support::{BATCH_7, CONNACK, CONNECT_A, PUBACK_7, World, gateway, limits};
 
 #[tokio::test]
 async fn a_gateway_that_breaks_a_rule_is_closed_and_counted() {
     let mut world = World::start(limits()).await;
     let mut times_by_refusal = std::collections::BTreeMap::new();
-    let mut oversize = b"\x32\x9d\x80\x04\x00\x19fieldgate/1/10/a/up/batch\x00\x07".to_vec();
-    assert_eq!(MESSAGE_BYTES_MAX, 65_536, "the length above says 29 + 65,537 - 1");
-    oversize[1] = 0x9e;
+    let mut oversize = b"\x32\x9e\x80\x04\x00\x19fieldgate/1/10/a/up/batch\x00\x07".to_vec();
+    assert_eq!(MESSAGE_BYTES_MAX, 65_536, "the length above says 29 + 65,537");
     oversize.resize(oversize.len() + MESSAGE_BYTES_MAX + 1, b'x');
     let rows: [(&str, &[u8], Refusal); 29] = [
         ("QoS 2", b"\x34\x1e\x00\x19fieldgate/1/10/a/up/batch\x00\x07x", Refusal::Qos2),
