@@ -22,14 +22,14 @@ pub(crate) const CONNECT_A: &[u8] =
     b"\x10\x17\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01a\x00\x01a\x00\x05right";
 /// Accepted, no session present.
 pub(crate) const CONNACK: &[u8] = b"\x20\x02\x00\x00";
-/// A batch of `a` with QoS 1 and packet id 7.
+/// A batch of `a` with `QoS` 1 and packet id 7.
 pub(crate) const BATCH_7: &[u8] = b"\x32\x1e\x00\x19fieldgate/1/10/a/up/batch\x00\x07x";
 /// Its answer.
 pub(crate) const PUBACK_7: &[u8] = b"\x40\x02\x00\x07";
 /// PINGREQ and PINGRESP.
 pub(crate) const PING: &[u8] = b"\xc0\x00";
 pub(crate) const PONG: &[u8] = b"\xd0\x00";
-/// SUBSCRIBE to all of `a`'s downlinks with QoS 1, packet id 1, and its answer.
+/// SUBSCRIBE to all of `a`'s downlinks with `QoS` 1, packet id 1, and its answer.
 pub(crate) const SUBSCRIBE: &[u8] = b"\x82\x1c\x00\x01\x00\x17fieldgate/1/10/a/down/+\x01";
 pub(crate) const SUBACK: &[u8] = b"\x90\x03\x00\x01\x01";
 
