@@ -17,9 +17,7 @@ mod types;
 pub mod value_text;
 mod writer;
 
-use fieldgate_model::{
-    Catalogue, CatalogueId, CommandId, GatewayId, InstanceId, TenantId, UtcMillis,
-};
+use fieldgate_model::{CatalogueId, CommandId, GatewayId, InstanceId, TenantId, UtcMillis};
 
 pub use scopes::{Scopes, ScopesError};
 pub use sqlite::SqliteStore;
@@ -81,17 +79,29 @@ pub enum StoreError {
         /// Whose batch.
         gateway: GatewayId,
     },
-    /// A stored row cannot be understood.
-    #[error("stored {what} of `{id}` is damaged")]
-    Damaged {
-        /// Which column.
-        what: &'static str,
-        /// Whose row.
-        id: String,
+    /// The database was written by a later version of this program.
+    #[error("database has schema version {found}, this program knows {known}")]
+    TooNew {
+        /// Its version.
+        found: usize,
+        /// The latest version known here.
+        known: usize,
+    },
+    /// SQLite has a defect in its write-ahead log below 3.51.3.
+    #[error("SQLite {0} is too old, 3.51.3 is needed")]
+    OldSqlite(&'static str),
+    /// The file cannot be created or made private.
+    #[error("cannot open `{path}`")]
+    File {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// The database refused.
-    #[error("database failed")]
-    Database(#[source] rusqlite::Error),
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
     /// The writer thread has stopped.
     #[error("store is stopped")]
     Stopped,
@@ -124,12 +134,12 @@ pub trait Store: Send {
         body: &[u8],
     ) -> Result<(), StoreError>;
 
-    /// A catalogue of a gateway, decoded; `None` if it has not arrived.
+    /// A catalogue of a gateway as it was sent; `None` if it has not arrived.
     fn catalogue(
         &mut self,
         gateway: &GatewayId,
         id: &CatalogueId,
-    ) -> Result<Option<Catalogue>, StoreError>;
+    ) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Accepts a command, or finds the one that the same key accepted before.
     fn submit_command(
@@ -158,7 +168,7 @@ pub trait Store: Send {
     fn mark_sent(&mut self, id: &CommandId, now: UtcMillis) -> Result<bool, StoreError>;
 
     /// Says that nothing came back for a sent command; whether it was waiting.
-    fn mark_unconfirmed(&mut self, id: &CommandId, now: UtcMillis) -> Result<bool, StoreError>;
+    fn mark_unconfirmed(&mut self, id: &CommandId) -> Result<bool, StoreError>;
 
     /// Closes a command of a gateway with its outcome; whether this was the first one.
     fn close_command(

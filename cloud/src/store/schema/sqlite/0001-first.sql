@@ -138,7 +138,8 @@ CREATE TABLE alarm (
     UNIQUE (gateway, device, alarm, occurrence)
 ) STRICT;
 
--- `state`: accepted, sent, done, failed, expired, cancelled, interrupted, unconfirmed.
+-- `state`: accepted, sent, done, failed, expired, cancelled, interrupted, unconfirmed. Values are
+-- text with their kind, `float64:230.2`. `failure` is the kind of a failure, `reason` is for people.
 CREATE TABLE command (
     id              TEXT PRIMARY KEY,
     tenant          TEXT NOT NULL,
@@ -157,6 +158,7 @@ CREATE TABLE command (
     sent_at         INTEGER,
     closed_at       INTEGER,
     read_back       TEXT,
+    failure         TEXT,
     reason          TEXT,
     UNIQUE (tenant, idempotency_key)
 ) STRICT;
