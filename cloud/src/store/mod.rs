@@ -17,7 +17,7 @@ mod types;
 pub mod value_text;
 mod writer;
 
-use fieldgate_model::{CatalogueId, CommandId, GatewayId, InstanceId, TenantId, UtcMillis};
+use fieldgate_model::{CatalogueId, CommandId, GatewayId, TenantId, UtcMillis};
 
 pub use scopes::{Scopes, ScopesError};
 pub use sqlite::SqliteStore;
@@ -111,9 +111,6 @@ pub enum StoreError {
 ///
 /// A SQLite file in one data folder, or one PostgreSQL under many nodes; both pass one suite.
 pub trait Store: Send {
-    /// The id that this database was born with.
-    fn instance(&mut self) -> Result<InstanceId, StoreError>;
-
     /// What is known of a gateway and its cursors; `None` if nobody added it.
     fn gateway(&mut self, gateway: &GatewayId) -> Result<Option<GatewayState>, StoreError>;
 

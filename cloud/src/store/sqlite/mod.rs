@@ -8,7 +8,7 @@ mod schema;
 
 use std::path::Path;
 
-use fieldgate_model::{CatalogueId, CommandId, GatewayId, InstanceId, TenantId, UtcMillis};
+use fieldgate_model::{CatalogueId, CommandId, GatewayId, TenantId, UtcMillis};
 use rusqlite::Connection;
 
 use super::{
@@ -29,13 +29,6 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn instance(&mut self) -> Result<InstanceId, StoreError> {
-        let id = self
-            .connection
-            .query_row("SELECT id FROM instance", [], |row| rows::id(row, "id", InstanceId::new));
-        Ok(id?)
-    }
-
     fn gateway(&mut self, gateway: &GatewayId) -> Result<Option<GatewayState>, StoreError> {
         ingest::gateway(&self.connection, gateway)
     }

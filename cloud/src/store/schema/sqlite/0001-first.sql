@@ -1,15 +1,6 @@
 -- The first schema. Times are UTC milliseconds unless a name says otherwise; ids and digests are
 -- raw bytes; every row that belongs to a tenant names it, so that a query can never forget it.
 
--- Who this database is. One row, born with it: a restored copy is the same instance.
-CREATE TABLE instance (
-    id         TEXT PRIMARY KEY,
-    created_at INTEGER NOT NULL
-) STRICT;
-
-INSERT INTO instance (id, created_at)
-VALUES (lower(hex(randomblob(16))), CAST(unixepoch('subsec') * 1000 AS INTEGER));
-
 CREATE TABLE tenant (
     id           TEXT PRIMARY KEY,
     name         TEXT NOT NULL,
