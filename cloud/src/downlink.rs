@@ -6,7 +6,6 @@
 //!   counted. Everything sent here is said again: acks and welcomes when the gateway asks, commands
 //!   on a period.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_model::GatewayId;
@@ -14,8 +13,7 @@ use fieldgate_wire::DownKind;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::link::Down;
-use crate::metrics::Metrics;
+use crate::link::{Down, Qos};
 
 /// Longer than a burst lasts, shorter than the gateways' patience.
 const WAIT_MAX: Duration = Duration::from_secs(1);
@@ -24,23 +22,20 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Downlink {
     messages: mpsc::Sender<Down>,
-    metrics: Arc<Metrics>,
 }
 
 impl Downlink {
     /// The way into `messages`.
-    pub fn new(messages: mpsc::Sender<Down>, metrics: Arc<Metrics>) -> Self {
-        Self { messages, metrics }
+    pub fn new(messages: mpsc::Sender<Down>) -> Self {
+        Self { messages }
     }
 
     /// Gives a message to the link; whether it was taken.
     pub async fn send(&self, gateway: &GatewayId, kind: DownKind, payload: Vec<u8>) -> bool {
-        let message = Down { gateway: gateway.clone(), kind, payload, qos: 1 };
+        let message = Down { gateway: gateway.clone(), kind, payload, qos: Qos::AtLeastOnce };
         let taken = timeout(WAIT_MAX, self.messages.send(message)).await;
         let taken = matches!(taken, Ok(Ok(())));
-        if taken {
-            self.metrics.link_messages_out.count();
-        } else {
+        if !taken {
             tracing::warn!(%gateway, kind = kind.as_str(), "the link is full, message dropped");
         }
         taken
