@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod console;
+pub mod downlink;
 pub mod http;
 pub mod identity;
 pub mod ingest;

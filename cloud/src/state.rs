@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use fieldgate_model::{GatewayId, UtcMillis};
+use fieldgate_model::GatewayId;
 use tokio::sync::Semaphore;
 
+use crate::clock::Clock;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::Writer;
@@ -40,7 +41,7 @@ pub struct AppState {
     /// Called after a command was accepted.
     pub wake: Wake,
     /// The time of day.
-    pub now: fn() -> UtcMillis,
+    pub clock: Clock,
     /// The service is reached by TLS alone, so cookies shall be too.
     pub secure_cookies: bool,
     /// What a gateway's credentials name; `None` until a link listens.
@@ -56,7 +57,7 @@ impl AppState {
         readers: Readers,
         live: Live,
         metrics: Arc<Metrics>,
-        now: fn() -> UtcMillis,
+        clock: Clock,
     ) -> Self {
         Self {
             writer,
@@ -64,7 +65,7 @@ impl AppState {
             live,
             metrics,
             wake: Arc::new(|_| ()),
-            now,
+            clock,
             secure_cookies: false,
             endpoint: None,
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),

@@ -12,7 +12,7 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let now = (state.now)();
+        let now = state.clock.now();
         let caller = authenticate(&state.readers, &parts.method, &parts.headers, now).await;
         caller.map_err(|error: AuthError| error.into())
     }

@@ -121,7 +121,7 @@ async fn submit(
     Body(body): Body,
 ) -> Result<Response, Problem> {
     caller.need(Scopes::COMMAND)?;
-    let now = (state.now)();
+    let now = state.clock.now();
     let idempotency_key = request::idempotency_key(&headers)?;
     let id = auth::random_hex::<12>().map_err(|error| internal(&error))?;
     let id = CommandId::new(format!("cmd-{id}")).map_err(|error| internal(&error))?;
@@ -178,7 +178,7 @@ async fn cancel(
 ) -> Result<Json<CommandDto>, Problem> {
     caller.need(Scopes::COMMAND)?;
     let id = id.parse(CommandId::new)?;
-    let (tenant, by, now) = (caller.tenant.clone(), caller.actor.clone(), (state.now)());
+    let (tenant, by, now) = (caller.tenant.clone(), caller.actor.clone(), state.clock.now());
     let cancelled = id.clone();
     state
         .writer

@@ -222,7 +222,7 @@ async fn add(
     let id = GatewayId::new(format!("gw-{id}")).map_err(|error| internal(&error))?;
     let secret = auth::random_hex::<32>().map_err(|error| internal(&error))?;
     let hash = auth::hash(&secret);
-    let (now, endpoint) = ((state.now)(), state.endpoint.as_deref().cloned());
+    let (now, endpoint) = (state.clock.now(), state.endpoint.as_deref().cloned());
     let answer = Credentials {
         id: id.to_string(),
         name: name.clone(),
@@ -252,7 +252,7 @@ pub(super) async fn owned(
 }
 
 fn gateway_dto(state: &AppState, row: GatewayView) -> GatewayDto {
-    let now = (state.now)();
+    let now = state.clock.now();
     let seen = |at: fieldgate_model::UtcMillis| now.0.saturating_sub(at.0);
     let online = state
         .live

@@ -193,6 +193,9 @@ impl From<StoreError> for Problem {
             StoreError::Full { .. } => Self::Unavailable("a bound is reached, try again later"),
             StoreError::Stopped => Self::Unavailable("the service stops"),
             StoreError::OutOfOrder { .. }
+            | StoreError::TooNew { .. }
+            | StoreError::OldSqlite(_)
+            | StoreError::File { .. }
             | StoreError::Database(_) => internal(&error),
         }
     }

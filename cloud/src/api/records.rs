@@ -95,7 +95,7 @@ async fn usage(
     if all {
         caller.need(Scopes::MANAGEMENT)?;
     }
-    let to = to.unwrap_or_else(|| (state.now)().0.div_euclid(DAY_MILLIS) + 1);
+    let to = to.unwrap_or_else(|| state.clock.now().0.div_euclid(DAY_MILLIS) + 1);
     let from = from.unwrap_or(to - USAGE_DAYS);
     let tenant = (!all).then_some(caller.tenant);
     let rows = state.readers.usage(tenant, from, to, USAGE_MAX + 1).await?;

@@ -126,7 +126,7 @@ async fn add_tenant(
     body.finish()?;
     let (Some(id), Some(name)) = (id, name) else { return Err(Problem::Internal) };
     let tenant = StoreTenant { id, name, parent: Some(parent.unwrap_or(caller.tenant)) };
-    let now = (state.now)();
+    let now = state.clock.now();
     let answer = TenantDto {
         id: tenant.id.to_string(),
         name: tenant.name.clone(),
@@ -167,7 +167,7 @@ async fn add_token(
     body.finish()?;
     let (Some(name), Some(scopes)) = (name, scopes) else { return Err(Problem::Internal) };
     let tenant = grant(&caller, tenant, scopes)?;
-    let now = (state.now)();
+    let now = state.clock.now();
     let expires_at = ttl.map(|ttl| fieldgate_model::UtcMillis(now.0.saturating_add(ttl)));
     let (id, text) = auth::new_token().map_err(|error| internal(&error))?;
     let answer = TokenSecret {
@@ -196,7 +196,7 @@ async fn revoke_token(
     caller.need(Scopes::ADMIN)?;
     // A token's id has the alphabet of every text id.
     let id = id.parse(TenantId::new)?.to_string();
-    let now = (state.now)();
+    let now = state.clock.now();
     state
         .writer
         .run(move |store| store.revoke_token(&caller.tenant, &id, &caller.actor, now))

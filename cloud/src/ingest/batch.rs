@@ -5,9 +5,7 @@
 //! - A valid envelope is enough for custody: content that cannot be read, or that no row could
 //!   hold, is kept as it came.
 
-use fieldgate_model::{
-    AlarmTransition, Batch, Content, Event, GatewayId, Millis, TenantId, UtcMillis,
-};
+use fieldgate_model::{AlarmTransition, Batch, Content, Event, GatewayId, Millis, TenantId};
 use fieldgate_protocol::uplink::BatchHead;
 use fieldgate_wire::{DecodeError, Envelope, decode_envelope, leaf};
 
@@ -84,9 +82,8 @@ impl Arrived {
 
 /// SQL has no row for a number that is none, and no alarm of ours has one.
 fn is_storable(batch: &Batch) -> bool {
-    let fine = |transition: &AlarmTransition| {
-        transition.value.is_finite() && transition.limit.is_finite()
-    };
+    let fine =
+        |transition: &AlarmTransition| transition.value.is_finite() && transition.limit.is_finite();
     match &batch.content {
         Content::Events(records) => records.iter().all(|record| match &record.event {
             Event::Alarm(transition) => fine(transition),
@@ -139,9 +136,4 @@ fn project(commit: &mut Commit, batch: &Batch) {
 /// The alarm transitions of a batch, as the live view takes them.
 pub(super) fn alarms(commit: &Commit) -> Vec<AlarmTransition> {
     commit.alarms.iter().map(|change| change.transition.clone()).collect()
-}
-
-/// UTC minus monotonic time, as the gateway had it.
-pub(super) fn utc_offset(batch: &Batch) -> Option<UtcMillis> {
-    batch.utc_offset
 }
