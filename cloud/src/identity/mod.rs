@@ -135,13 +135,12 @@ fn all_names(public_names: &[String]) -> Result<Vec<String>, IdentityError> {
 
 fn open_instance_id(folder: &Path) -> Result<InstanceId, IdentityError> {
     let path = folder.join("instance-id");
-    let text = match read_text(&path)? {
-        Some(text) => text,
-        None => {
-            let text = random_hex::<16>();
-            write_private(&path, &text)?;
-            text
-        }
+    let text = if let Some(text) = read_text(&path)? {
+        text
+    } else {
+        let text = random_hex::<16>();
+        write_private(&path, &text)?;
+        text
     };
     InstanceId::new(text.trim())
         .map_err(|error| IdentityError::Damaged { path, what: error.to_string() })
