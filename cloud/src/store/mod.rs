@@ -13,6 +13,7 @@ pub mod query;
 mod scopes;
 pub mod sqlite;
 mod sqlite_query;
+mod sqlite_samples;
 mod types;
 pub mod value_text;
 mod writer;
@@ -21,6 +22,8 @@ use fieldgate_model::{CatalogueId, CommandId, GatewayId, TenantId, UtcMillis};
 
 pub use scopes::{Scopes, ScopesError};
 pub use sqlite::SqliteStore;
+pub use sqlite_query::INVENTORY_MAX;
+pub use sqlite_samples::{Bucket, SUMMARY_SAMPLES_MAX};
 pub use types::{
     AlarmChange, BatchState, Closing, CommandState, Commit, GatewayRow, GatewayState, NewCommand,
     NewConsoleLink, NewTenant, NewToken, OpenCommand, Reservation, Submitted, TenantRow, TokenRow,

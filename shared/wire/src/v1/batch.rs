@@ -24,6 +24,9 @@ pub const ENCODING_EVENTS: u8 = 2;
 /// The content is a CBOR array of outcomes.
 pub const ENCODING_OUTCOMES: u8 = 3;
 
+/// The most bytes of a batch besides its records: the fields around the content, and its length.
+pub const ENVELOPE_BYTES_MAX: usize = 160;
+
 /// A batch whose content is not yet looked at: enough to store it, to chain it and to acknowledge it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
@@ -88,8 +91,8 @@ struct BatchDto {
 /// They are a message if there are at most [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX) of them:
 /// who seals a batch looks, and seals less if not.
 ///
-/// Panics if the batch is none, so that nobody could read it back: records other than
-/// `next - first`, content of another stream, samples not ordered by signal, or a sample with a
+/// Panics if nobody could read the batch back: records other than `next - first`, none or more than
+/// [`RECORDS_MAX`], content of another stream, samples not ordered by signal, or a sample with a
 /// value and a bad quality or with neither.
 pub fn encode_batch(batch: &Batch) -> Vec<u8> {
     let (encoding, catalogue, content) = match &batch.content {

@@ -38,7 +38,8 @@ const SAME_TIMES: u8 = 0x08;
 const QUALITIES: u8 = 0x10;
 
 /// The most bytes that `sample` can take in a batch: who seals adds them up against
-/// [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX), less 256 for the envelope, or encodes and looks.
+/// [`MESSAGE_BYTES_MAX`](crate::MESSAGE_BYTES_MAX) less
+/// [`ENVELOPE_BYTES_MAX`](super::ENVELOPE_BYTES_MAX), or encodes and looks.
 pub fn sample_bytes_max(sample: &Sample) -> usize {
     // Distance 5, tag 1, count 2, time 10, quality run 2 + 2.
     let besides = 22;
@@ -379,19 +380,19 @@ mod tests {
         let good = Quality::Good;
         for bits in [0, 0x8000_0000, 0x7f80_0000, 0x7fc0_0001, 0x7f80_0001, 0xffff_ffff, 1] {
             let value = Value::Float32(f32::from_bits(bits));
-            check_bits(sample(0, 0, value, good), &bits.to_le_bytes());
+            check_bits(&sample(0, 0, value, good), &bits.to_le_bytes());
         }
         for bits in [0, 1 << 63, 0x7ff0_0000_0000_0001, 0x7ff8_0000_0000_0001, u64::MAX] {
             let value = Value::Float64(f64::from_bits(bits));
-            check_bits(sample(0, 0, value, good), &bits.to_le_bytes());
+            check_bits(&sample(0, 0, value, good), &bits.to_le_bytes());
         }
         let extremes = [i64::MIN, i64::MAX, 0, -1, i64::MAX, i64::MIN];
         let samples: Vec<_> = extremes.iter().map(|value| int(0, 0, *value)).collect();
         assert_eq!(decode(&encode(&samples)), Ok(samples));
     }
 
-    fn check_bits(sample: Sample, bits: &[u8]) {
-        let bytes = encode(core::slice::from_ref(&sample));
+    fn check_bits(sample: &Sample, bits: &[u8]) {
+        let bytes = encode(core::slice::from_ref(sample));
         assert!(bytes.ends_with(bits), "{sample:?}");
         let back = decode(&bytes).expect("what was encoded");
         assert!(encode(&back).ends_with(bits), "{sample:?}");

@@ -106,6 +106,18 @@ pub(super) fn decode_events(
     records.map_err(|wrong| wrong.within(message))
 }
 
+/// The bytes of an event in a batch, to be added up like
+/// [`sample_bytes_max`](super::sample_bytes_max).
+pub fn event_bytes(record: &EventRecord) -> usize {
+    write(&EventRecordDto::from(record)).len()
+}
+
+/// The bytes of an outcome in a batch, to be added up like
+/// [`sample_bytes_max`](super::sample_bytes_max).
+pub fn outcome_bytes(record: &OutcomeRecord) -> usize {
+    write(&OutcomeRecordDto::from(record)).len()
+}
+
 pub(super) fn encode_outcomes(records: &[OutcomeRecord]) -> Vec<u8> {
     write(&records.iter().map(OutcomeRecordDto::from).collect::<Vec<_>>())
 }

@@ -34,8 +34,8 @@ use crate::limits::MESSAGE_BYTES_MAX;
 pub use ack::{decode_ack, encode_ack};
 pub use answer::{decode_answer, encode_answer};
 pub use batch::{
-    ContentBytes, ENCODING_EVENTS, ENCODING_GAP, ENCODING_OUTCOMES, ENCODING_SAMPLES, Envelope,
-    decode_batch, decode_envelope, encode_batch,
+    ContentBytes, ENCODING_EVENTS, ENCODING_GAP, ENCODING_OUTCOMES, ENCODING_SAMPLES,
+    ENVELOPE_BYTES_MAX, Envelope, decode_batch, decode_envelope, encode_batch,
 };
 pub use catalogue::{
     Reassembly, ReassemblyError, chunk_catalogue, decode_catalogue, decode_catalogue_chunk,
@@ -43,6 +43,7 @@ pub use catalogue::{
 };
 pub use columns::sample_bytes_max;
 pub use command::{decode_command, encode_command};
+pub use content::{event_bytes, outcome_bytes};
 pub use hello::{decode_hello, encode_hello};
 pub use need::{decode_need, encode_need};
 pub use pause::{decode_pause, encode_pause};
