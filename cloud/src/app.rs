@@ -234,10 +234,15 @@ fn name_of(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> &'sta
     }
 }
 
-/// Makes the data folder, private, and keeps every other `serve` out of it.
+/// Makes the data folder, private to its owner; one that is there stays as it is.
+pub(crate) fn make_data_folder(data: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data)
+}
+
+/// Makes the data folder and keeps every other `serve` out of it.
 fn lock_data(data: &Path) -> Result<File, ServeError> {
     let failed = |source| ServeError::Data { path: data.to_owned(), source };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
+    make_data_folder(data).map_err(failed)?;
     let file =
         File::options().append(true).create(true).open(data.join("serve.lock")).map_err(failed)?;
     match file.try_lock() {

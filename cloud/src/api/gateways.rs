@@ -233,9 +233,7 @@ async fn add(
     let location = format!("/v1/gateways/{id}");
     state
         .writer
-        .run(move |store| {
-            store.add_gateway(&caller.tenant, &id, &name, &hash, &caller.actor, now)
-        })
+        .run(move |store| store.add_gateway(&caller.tenant, &id, &name, &hash, &caller.actor, now))
         .await?;
     let headers = [(LOCATION, location), (CACHE_CONTROL, "no-store".to_owned())];
     Ok((StatusCode::CREATED, headers, Json(answer)).into_response())
@@ -280,12 +278,8 @@ fn signal_dtos(
     catalogue: &Catalogue,
     stored: &BTreeMap<SignalKey, StoredSample>,
 ) -> Vec<SignalDto> {
-    let live: BTreeMap<SignalKey, Arc<LiveSample>> = state
-        .live
-        .latest(gateway)
-        .into_iter()
-        .map(|sample| (sample.key.clone(), sample))
-        .collect();
+    let live: BTreeMap<SignalKey, Arc<LiveSample>> =
+        state.live.latest(gateway).into_iter().map(|sample| (sample.key.clone(), sample)).collect();
     let dto = |key: SignalKey, signal: &CatalogueSignal| {
         let newest = live.get(&key).map(|sample| {
             let value = sample.value.as_ref();

@@ -46,9 +46,8 @@ pub struct CommandRequest {
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=128).contains(&key.len()));
-    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
-        Problem::field("Idempotency-Key", "must have 1 to 128 characters of ASCII")
-    })
+    key.map(|key| Some(key.to_owned()))
+        .ok_or_else(|| Problem::field("Idempotency-Key", "must have 1 to 128 characters of ASCII"))
 }
 
 /// The command that a body asks for, and its gateway, which is the caller's.

@@ -195,9 +195,7 @@ pub(super) fn sample_dto(sample: &StoredSample) -> SampleDto {
     let value = sample.value.as_ref();
     SampleDto {
         at: sample.at().map(show::rfc3339),
-        value: value
-            .map(|value| show::engineering(value, sample.signal.scale))
-            .unwrap_or_default(),
+        value: value.map(|value| show::engineering(value, sample.signal.scale)).unwrap_or_default(),
         quality: sample.quality.to_string(),
         committed_at: show::rfc3339(sample.committed_at),
     }

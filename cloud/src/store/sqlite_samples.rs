@@ -20,10 +20,8 @@ use fieldgate_wire::v1;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::query::{
-    QueryError, Readers, SamplePage, SamplePlace, SampleQuery, SignalId, SignalKey,
-    StoredSample,
+    QueryError, Readers, SamplePage, SamplePlace, SampleQuery, SignalId, SignalKey, StoredSample,
 };
-
 
 /// Batch names fetched at once: small beside one batch's body, large beside one statement's cost.
 const REFERENCES_MAX: usize = 2048;
@@ -365,10 +363,7 @@ impl StoredBatch {
     }
 }
 
-fn stored_batch(
-    connection: &Connection,
-    sequence: i64,
-) -> Result<Option<StoredBatch>, QueryError> {
+fn stored_batch(connection: &Connection, sequence: i64) -> Result<Option<StoredBatch>, QueryError> {
     let sql = "SELECT body, from_at, committed_at FROM batch WHERE sequence = ?1 AND state = 0";
     let row = connection
         .prepare_cached(sql)?

@@ -26,6 +26,14 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { connection: schema::open(path)? })
     }
+
+    /// Looks over every page; what is damaged, in SQLite's words.
+    pub fn check(&mut self) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare("PRAGMA quick_check")?;
+        let lines = statement.query_map([], |row| row.get(0))?;
+        let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
 }
 
 impl Store for SqliteStore {
