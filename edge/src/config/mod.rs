@@ -1,1 +1,168 @@
-//! Stub.
+//! Configuration: one TOML file and a folder of profiles become types that cannot be wrong.
+//!
+//! # Invariants
+//!
+//! - All problems are found in one run, each with its file, line, what is wrong and what to do.
+//! - A wrong device, bus or profile disables the devices that need it and nothing else; a wrong
+//!   `[gateway]`, `[cloud]`, `[buffer]`, `[http]` or `[socket]`, and a file that is not TOML, start
+//!   nothing.
+//! - Relative paths are relative to the folder of the configuration file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fieldgate_model::{Catalogue, CatalogueDevice, DeviceName, Millis};
+use fieldgate_rules::profile::Profile;
+use fieldgate_rules::register::UnitId;
+
+mod fields;
+mod file;
+mod library;
+mod problem;
+mod profile_file;
+mod units;
+
+pub use library::Library;
+pub use problem::{Problem, Scope};
+pub use units::{parse_duration, parse_size};
+
+/// A configuration that runs, with what is wrong at its edges.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What runs.
+    pub config: Config,
+    /// Everything that is wrong, none of it fatal; those of broken devices are among them.
+    pub problems: Vec<Problem>,
+}
+
+/// What the daemon runs.
+#[derive(Debug)]
+pub struct Config {
+    /// The gateway itself.
+    pub gateway: GatewayConfig,
+    /// Its cloud; `None` if it works alone.
+    pub cloud: Option<CloudConfig>,
+    /// Its buffer.
+    pub buffer: BufferConfig,
+    /// Where health and metrics are served, if anywhere.
+    pub http: Option<SocketAddr>,
+    /// Path of the technician's unix socket.
+    pub socket: PathBuf,
+    /// The buses, in the order of the file.
+    pub buses: Vec<BusConfig>,
+    /// The devices that run, in the order of the file.
+    pub devices: Vec<DeviceConfig>,
+    /// The devices that do not run.
+    pub broken: Vec<BrokenDevice>,
+}
+
+/// `[gateway]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// Its label for people; its identity is elsewhere.
+    pub name: String,
+}
+
+/// `[cloud]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudConfig {
+    /// Where it is.
+    pub url: CloudUrl,
+    /// The file with id, secret and CA; `credentials.toml` in the buffer's folder by default.
+    pub credentials: PathBuf,
+}
+
+/// `mqtts://host:port` or `mqtt://host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudUrl {
+    /// Whether the link is encrypted.
+    pub tls: bool,
+    /// Name or address, without the brackets of an IPv6 one.
+    pub host: String,
+    /// TCP port; 8883 with TLS and 1883 without by default.
+    pub port: u16,
+}
+
+/// `[buffer]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BufferConfig {
+    /// The folder of both databases.
+    pub path: PathBuf,
+    /// Hard cap of the folder in bytes, WAL and free pages included.
+    pub max_bytes: u64,
+    /// How long a sample may lie in memory only: the loss window on a power cut.
+    pub flush: Millis,
+    /// How long a flushed sample may wait for its batch.
+    pub seal_after: Millis,
+}
+
+/// `[[bus]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusConfig {
+    /// Its name; unique.
+    pub name: String,
+    /// What it is.
+    pub endpoint: Endpoint,
+    /// How long an answer may take.
+    pub timeout: Millis,
+}
+
+/// What a bus is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Modbus over TCP.
+    ModbusTcp {
+        /// Name or address, without the brackets of an IPv6 one.
+        host: String,
+        /// TCP port; 502 by default.
+        port: u16,
+    },
+}
+
+/// `[[device]]`.
+#[derive(Debug, Clone)]
+pub struct DeviceConfig {
+    /// Its name; unique.
+    pub name: DeviceName,
+    /// Its type.
+    pub profile: Arc<Profile>,
+    /// Place of its bus in [`Config::buses`].
+    pub bus: usize,
+    /// Its address on the bus.
+    pub unit: UnitId,
+    /// Poll interval.
+    pub every: Millis,
+}
+
+/// A device that does not run.
+#[derive(Debug, Clone)]
+pub struct BrokenDevice {
+    /// As in the file, or its place such as `device 3` if it has no usable name.
+    pub name: String,
+    /// Its profile as in the file, empty if it names none.
+    pub profile: String,
+    /// Why; never empty.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a configuration and every profile that it uses. An error lists all problems, the fatal
+/// ones among them.
+pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
+    file::load(path)
+}
+
+impl Config {
+    /// The gateway's signals. Devices stand as in [`Config::devices`]; the broken ones follow, with
+    /// no signals.
+    pub fn catalogue(&self) -> Catalogue {
+        let good = self.devices.iter().map(|device| {
+            device.profile.catalogue_device(device.name.clone())
+        });
+        let broken = self.broken.iter().filter_map(|device| {
+            let name = DeviceName::new(device.name.as_str()).ok()?;
+            Some(CatalogueDevice { name, profile: device.profile.clone(), signals: Vec::new() })
+        });
+        Catalogue { devices: good.chain(broken).collect() }
+    }
+}

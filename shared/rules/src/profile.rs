@@ -1,1 +1,261 @@
-//! Stub.
+//! A profile: the type of a device, with the tests that prove it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use fieldgate_model::{CatalogueDevice, Cause, DeviceName, Millis, SignalName, Value, ValueKind};
+
+use crate::alarm::AlarmRule;
+use crate::decode::{accept, decode, to_float, to_integer};
+use crate::plan::{Image, plan};
+use crate::register::{Address, ReadReply, ReadRequest};
+use crate::signal::{SignalSource, SignalSpec};
+
+/// The type of a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// Its name, an id of 1 to 64 characters.
+    pub name: String,
+    /// Its version, from 1.
+    pub version: u32,
+    /// For people.
+    pub title: String,
+    /// The document it was made from.
+    pub source: String,
+    /// Its signals; names are unique.
+    pub signals: Vec<SignalSpec>,
+    /// Its alarms; names are unique, every watched signal is among `signals` and is a number.
+    pub alarms: Vec<AlarmRule>,
+    /// Its parser; there is one if any signal comes from a parser.
+    pub parser: Option<ParserSpec>,
+    /// Its own tests.
+    pub tests: Vec<ProfileTest>,
+    /// Poll interval for devices that do not say one.
+    pub every: Millis,
+}
+
+/// The parser of a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParserSpec {
+    /// Its file name, for messages.
+    pub file: String,
+    /// Its Luau text.
+    pub source: String,
+    /// What its frame holds, beside what declared signals read.
+    pub reads: Vec<ReadRequest>,
+}
+
+/// One test of a profile: what the device answers, and what must come of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ProfileTest {
+    /// Words from an address on.
+    pub registers: Vec<(Address, Vec<u16>)>,
+    /// Coils and discrete inputs from an address on.
+    pub bits: Vec<(Address, Vec<bool>)>,
+    /// What must come of it, by signal.
+    pub expect: BTreeMap<SignalName, Expected>,
+}
+
+/// What a test expects of a signal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expected {
+    /// This engineering value.
+    Value(Value),
+    /// No value, for this cause.
+    Bad(Cause),
+}
+
+/// A test that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestFailure {
+    /// Which test, from 1.
+    pub test: usize,
+    /// Which signal.
+    pub signal: SignalName,
+    /// What was expected, for people.
+    pub expected: String,
+    /// What came, for people.
+    pub got: String,
+}
+
+/// What a parser made of one image: raw values by signal, or why it failed.
+pub type Parsed = Result<BTreeMap<SignalName, Result<Value, Cause>>, String>;
+
+impl Profile {
+    /// `name@version`, as catalogues name it.
+    pub fn id(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+
+    /// The signal of this name and its place in the profile.
+    pub fn signal(&self, name: &SignalName) -> Option<(usize, &SignalSpec)> {
+        self.signals.iter().enumerate().find(|(_, signal)| signal.name == *name)
+    }
+
+    /// The requests of one poll.
+    pub fn plan(&self) -> Vec<ReadRequest> {
+        let reads = self.parser.as_ref().map_or(&[][..], |parser| &parser.reads);
+        plan(&self.signals, reads)
+    }
+
+    /// A device of this profile as a catalogue lists it.
+    pub fn catalogue_device(&self, name: DeviceName) -> CatalogueDevice {
+        let signals = self.signals.iter().map(SignalSpec::catalogue_signal).collect();
+        CatalogueDevice { name, profile: self.id(), signals }
+    }
+
+    /// Runs its tests on declared signals; what is expected of the parser is left out.
+    pub fn run_tests(&self) -> Vec<TestFailure> {
+        self.run(None)
+    }
+
+    /// Runs its tests on all signals; `parse` runs the parser on a test's image.
+    pub fn run_tests_with(&self, parse: &mut dyn FnMut(&Image) -> Parsed) -> Vec<TestFailure> {
+        self.run(Some(parse))
+    }
+
+    fn run(&self, mut parse: Option<&mut dyn FnMut(&Image) -> Parsed>) -> Vec<TestFailure> {
+        let mut failures = Vec::new();
+        for (number, test) in (1..).zip(&self.tests) {
+            let image = test.image();
+            let parsed = parse.as_mut().map(|parse| parse(&image));
+            for (name, expected) in &test.expect {
+                let Some(got) = self.outcome(name, &image, parsed.as_ref()) else { continue };
+                let spec = self.signal(name).map(|(_, spec)| spec);
+                if !spec.is_some_and(|spec| expected.is_met(spec, &got)) {
+                    failures.push(TestFailure {
+                        test: number,
+                        signal: name.clone(),
+                        expected: expected.to_string(),
+                        got: match (got, spec) {
+                            (Got::Value(raw), Some(spec)) => spec.engineering(&raw).to_string(),
+                            (Got::Value(raw), None) => raw.to_string(),
+                            (Got::Bad(cause), _) => cause.to_string(),
+                            (Got::Nothing(why), _) => why,
+                        },
+                    });
+                }
+            }
+        }
+        failures
+    }
+
+    /// What came of a signal; `None` if a parser gives it and none was run.
+    fn outcome(&self, name: &SignalName, image: &Image, parsed: Option<&Parsed>) -> Option<Got> {
+        let Some((_, spec)) = self.signal(name) else {
+            return Some(Got::Nothing("no such signal".to_owned()));
+        };
+        let result = match spec.source {
+            SignalSource::Registers { .. }
+            | SignalSource::Bit { .. }
+            | SignalSource::RegisterBit { .. } => match decode(spec, image) {
+                Err(Cause::ConfigError) => {
+                    let why = "the test does not give all of its registers";
+                    return Some(Got::Nothing(why.to_owned()));
+                }
+                result => result,
+            },
+            SignalSource::Parser { .. } => match parsed? {
+                Err(why) => return Some(Got::Nothing(why.clone())),
+                Ok(values) => match values.get(name) {
+                    None => return Some(Got::Nothing("the parser did not give it".to_owned())),
+                    Some(result) => result.clone().and_then(|value| accept(spec, value)),
+                },
+            },
+        };
+        Some(result.map_or_else(Got::Bad, Got::Value))
+    }
+}
+
+/// What came of a signal in a test.
+enum Got {
+    Value(Value),
+    Bad(Cause),
+    Nothing(String),
+}
+
+impl ProfileTest {
+    /// What the device answers in this test: each unbroken run of registers or bits as one reply.
+    pub fn image(&self) -> Image {
+        let registers = runs(&self.registers).into_iter();
+        let bits = runs(&self.bits).into_iter();
+        let registers = registers.map(|(at, words)| (at, ReadReply::Registers(words)));
+        let bits = bits.map(|(at, bits)| (at, ReadReply::Bits(bits)));
+        Image::new(registers.chain(bits).map(|(request, reply)| (request, Ok(reply))).collect())
+    }
+}
+
+/// Joins what lies side by side; where two overlap, the later one counts.
+fn runs<T: Copy>(given: &[(Address, Vec<T>)]) -> Vec<(ReadRequest, Vec<T>)> {
+    let mut item_by_address = BTreeMap::new();
+    for (address, items) in given {
+        for (offset, item) in (address.offset..=u16::MAX).zip(items) {
+            item_by_address.insert(Address { offset, ..*address }, *item);
+        }
+    }
+    let mut runs: Vec<(ReadRequest, Vec<T>)> = Vec::new();
+    for (Address { table, offset }, item) in item_by_address {
+        match runs.last_mut() {
+            Some((last, items))
+                if last.table == table && last.start.checked_add(last.count) == Some(offset) =>
+            {
+                last.count += 1;
+                items.push(item);
+            }
+            Some(_) | None => {
+                runs.push((ReadRequest { table, start: offset, count: 1 }, vec![item]));
+            }
+        }
+    }
+    runs
+}
+
+impl Expected {
+    fn is_met(&self, spec: &SignalSpec, got: &Got) -> bool {
+        match (self, got) {
+            (Self::Bad(expected), Got::Bad(cause)) => expected == cause,
+            (Self::Value(expected), Got::Value(raw)) => same(spec, expected, raw),
+            (Self::Bad(_), Got::Value(_) | Got::Nothing(_))
+            | (Self::Value(_), Got::Bad(_) | Got::Nothing(_)) => false,
+        }
+    }
+}
+
+/// Whether a raw value is the engineering value that a person expects.
+fn same(spec: &SignalSpec, expected: &Value, raw: &Value) -> bool {
+    /// What a float of 32 bits cannot tell apart, and what two roundings of 64 bits may differ by.
+    const DISTANCE_F32: f64 = 1e-6;
+    const DISTANCE_F64: f64 = 1e-12;
+    let got = spec.engineering(raw);
+    if let Value::Text(text) = expected {
+        // Integers beyond 2^63 stand as text in a profile, because TOML ends there.
+        return got.to_string() == *text;
+    }
+    if let (Some(expected), Some(got)) = (to_integer(expected), to_integer(&got)) {
+        return expected == got;
+    }
+    if let (Value::Bool(expected), Value::Bool(got)) = (expected, &got) {
+        return expected == got;
+    }
+    let (Some(expected), Some(got)) = (to_float(expected), spec.number(raw)) else {
+        return false;
+    };
+    let share = if spec.kind() == ValueKind::Float32 { DISTANCE_F32 } else { DISTANCE_F64 };
+    raw.kind() != ValueKind::Bool && (expected - got).abs() <= share * expected.abs().max(got.abs())
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(value) => value.fmt(f),
+            Self::Bad(cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for TestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { test, signal, expected, got } = self;
+        write!(f, "test {test}: signal `{signal}` must be `{expected}`, is `{got}`")
+    }
+}

@@ -1,0 +1,11 @@
+//! Uplink: gets every sealed batch into the cloud once and in order.
+//!
+//! [`Sender`] runs on the edge, [`Receiver`] in the cloud. Between them lies any pipe that may lose,
+//! double, delay and reorder: nothing here trusts it. Custody passes only with an Ack, and the
+//! receiver acks only what its store has committed.
+
+mod receiver;
+mod sender;
+
+pub use receiver::{BatchHead, Chain, Receiver, ReceiverEffect, StoredGateway};
+pub use sender::{HeldLine, Sender, SenderEffect};

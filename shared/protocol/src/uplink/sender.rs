@@ -1,0 +1,484 @@
+//! Edge half: decides which sealed batches to send, to resend and to release.
+//!
+//! # Invariants
+//!
+//! - Nothing is sent before it is durable: a batch exists here only once [`Sender::handle_sealed`]
+//!   has announced it.
+//! - Nothing but Hello is sent before Welcome.
+//! - On every line `committed <= next <= stored` and `first <= released <= stored`. A cloud that
+//!   came back from its backup may have its cursor below `released`: what is still held is resent.
+//! - A batch is released only after the cloud has said that it may be.
+//! - Outcomes go before events, events before samples; in a stream, an old incarnation goes first.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use fieldgate_model::{Cursor, Digest, Head, IncarnationId, Millis, Position, Stream, Welcome};
+
+use crate::Backoff;
+
+/// Batches in flight at once. Bounds what one lost message makes us repeat, and with 64 KiB a
+/// message what the client holds in memory: 1 MiB.
+const WINDOW: usize = 16;
+/// Slots that samples may not take, so that an outcome never waits behind a backlog.
+const WINDOW_RESERVE: usize = 4;
+/// Longer than a group commit of a busy cloud takes, short enough to repair a loss unnoticed.
+const RESEND_AFTER_MIN: Millis = Millis(2_000);
+const RESEND_AFTER_MAX: Millis = Millis(60_000);
+/// How long a Hello may stay unanswered.
+const HELLO_AFTER_MIN: Millis = Millis(3_000);
+const HELLO_AFTER_MAX: Millis = Millis(60_000);
+/// After so many silences in a row the client itself is suspect and is built anew.
+const SILENCES_MAX: u32 = 3;
+
+/// What the buffer holds of one stream of one incarnation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldLine {
+    /// The life of the buffer.
+    pub incarnation: IncarnationId,
+    /// The stream.
+    pub stream: Stream,
+    /// Position of the first record that is still held, released or not.
+    pub first: Position,
+    /// Everything below may be evicted.
+    pub released: Position,
+    /// Position after the last sealed record.
+    pub stored: Position,
+    /// Hash chain at `stored`.
+    pub chain: Digest,
+}
+
+/// What the caller must do next, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SenderEffect {
+    /// Send Hello with the lines as they are.
+    Greet,
+    /// Load the batch that starts at `first`, publish it, then call [`Sender::handle_sent`].
+    Send {
+        /// Its incarnation.
+        incarnation: IncarnationId,
+        /// Its stream.
+        stream: Stream,
+        /// Where it starts.
+        first: Position,
+    },
+    /// Publish a gap for `first..next`: the receiver lacks what is no longer held. Then call
+    /// [`Sender::handle_sent`].
+    SendGap {
+        /// The incarnation.
+        incarnation: IncarnationId,
+        /// The stream.
+        stream: Stream,
+        /// The receiver's cursor.
+        first: Position,
+        /// The first position that is held.
+        next: Position,
+    },
+    /// Mark every batch below `before` as evictable.
+    Release {
+        /// The incarnation.
+        incarnation: IncarnationId,
+        /// The stream.
+        stream: Stream,
+        /// The end of what is released.
+        before: Position,
+    },
+    /// The cloud holds another history under this name than we do (a restored or cloned disk):
+    /// go on in a new incarnation, so that used positions are never used again.
+    Reincarnate(IncarnationId),
+    /// Throw the client away and build another: it is connected and yet nothing moves.
+    Rebuild,
+}
+
+#[derive(Debug)]
+enum Session {
+    Down,
+    Greeting { again_at: Millis },
+    Live,
+    Paused { until: Millis },
+}
+
+#[derive(Debug)]
+struct Line {
+    held: HeldLine,
+    committed: Position,
+    next: Position,
+    /// Ends of the batches in flight, oldest first.
+    in_flight: VecDeque<Position>,
+    resend_at: Option<Millis>,
+    backoff: Backoff,
+}
+
+/// The state of one gateway's uplink.
+#[derive(Debug)]
+pub struct Sender {
+    session: Session,
+    /// In the order of precedence.
+    lines: Vec<Line>,
+    /// A Send was handed out and not yet confirmed by [`Sender::handle_sent`].
+    loading: bool,
+    hello_backoff: Backoff,
+    silences: u32,
+    effects: VecDeque<SenderEffect>,
+}
+
+impl Sender {
+    /// Resumes from what the buffer holds, oldest incarnation first.
+    pub fn resume(held: Vec<HeldLine>) -> Self {
+        let mut sender = Self {
+            session: Session::Down,
+            lines: Vec::new(),
+            loading: false,
+            hello_backoff: Backoff::new(HELLO_AFTER_MIN, HELLO_AFTER_MAX),
+            silences: 0,
+            effects: VecDeque::new(),
+        };
+        sender.handle_lines(held);
+        sender
+    }
+
+    /// The buffer's lines have changed otherwise than by sealing: a new incarnation, or eviction.
+    pub fn handle_lines(&mut self, held: Vec<HeldLine>) {
+        let old = core::mem::take(&mut self.lines);
+        for held in held {
+            assert!(held.first <= held.released && held.released <= held.stored);
+            let kept = old.iter().find(|line| line.is(held.incarnation, held.stream));
+            let committed = kept.map_or(held.released, |line| line.committed.max(held.released));
+            self.lines.push(Line::new(held, committed));
+        }
+        // Stable: within a stream the order stays oldest incarnation first.
+        self.lines.sort_by_key(|line| line.held.stream);
+        self.loading = false;
+        self.effects.retain(|effect| !is_send(effect));
+    }
+
+    /// The transport is up.
+    pub fn handle_connected(&mut self, now: Millis) {
+        self.go_down();
+        self.silences = 0;
+        self.hello_backoff.succeed();
+        self.greet(now);
+    }
+
+    /// The transport is down.
+    pub fn handle_disconnected(&mut self) {
+        self.go_down();
+    }
+
+    /// The owner has welcomed us. `chain_at` gives the buffer's hash chain at a batch boundary,
+    /// `None` where it holds none.
+    pub fn handle_welcome(
+        &mut self,
+        welcome: &Welcome,
+        chain_at: impl Fn(&Cursor) -> Option<Digest>,
+    ) {
+        self.silences = 0;
+        self.hello_backoff.succeed();
+        let mut forked: Vec<IncarnationId> = Vec::new();
+        for line in &mut self.lines {
+            let cursor =
+                welcome.cursors.iter().find(|cursor| line.is(cursor.incarnation, cursor.stream));
+            let committed = cursor.map_or(Position(0), |cursor| cursor.committed);
+            let same = cursor.is_none_or(|cursor| {
+                committed <= line.held.stored
+                    && (committed < line.held.first
+                        || chain_at(cursor).is_some_and(|chain| chain == cursor.chain))
+            });
+            if same {
+                line.start_at(committed);
+            } else if !forked.contains(&line.held.incarnation) {
+                forked.push(line.held.incarnation);
+            }
+        }
+        if forked.is_empty() {
+            self.session = Session::Live;
+            self.fill_window();
+        } else {
+            // Nothing is sent until the buffer has its new incarnation and greets with it.
+            self.effects.extend(forked.into_iter().map(SenderEffect::Reincarnate));
+            self.session = Session::Down;
+        }
+    }
+
+    /// The buffer has the new incarnation that was asked for and announced it by
+    /// [`Sender::handle_lines`].
+    pub fn handle_reincarnated(&mut self, now: Millis) {
+        self.greet(now);
+    }
+
+    /// The buffer has sealed everything of this line below `stored`.
+    pub fn handle_sealed(
+        &mut self,
+        incarnation: IncarnationId,
+        stream: Stream,
+        stored: Position,
+        chain: Digest,
+    ) {
+        let line = self.line_mut(incarnation, stream).expect("only known lines are sealed");
+        assert!(line.held.stored <= stored);
+        line.held.stored = stored;
+        line.held.chain = chain;
+        self.fill_window();
+    }
+
+    /// The batch or gap `first..next` that was handed out last is with the client.
+    pub fn handle_sent(
+        &mut self,
+        incarnation: IncarnationId,
+        stream: Stream,
+        (first, next): (Position, Position),
+        now: Millis,
+    ) {
+        self.loading = false;
+        // A line that was rewound meanwhile sends this range again when its turn comes.
+        if let Some(line) = self.line_mut(incarnation, stream)
+            && line.next == first
+        {
+            line.next = next;
+            line.in_flight.push_back(next);
+            if line.resend_at.is_none() {
+                line.resend_at = Some(now + line.backoff.current());
+            }
+        }
+        self.fill_window();
+    }
+
+    /// The cloud holds every record of this line before `committed`, and every record before
+    /// `releasable` need not be held here any more.
+    pub fn handle_ack(
+        &mut self,
+        incarnation: IncarnationId,
+        stream: Stream,
+        committed: Position,
+        releasable: Position,
+        now: Millis,
+    ) {
+        if !matches!(self.session, Session::Live | Session::Paused { .. }) {
+            return;
+        }
+        let Some(line) = self.line_mut(incarnation, stream) else { return };
+        if line.held.stored < committed {
+            // Our disk went back in time: what we would seal next is known there by other content.
+            self.effects.push_back(SenderEffect::Reincarnate(incarnation));
+            self.session = Session::Down;
+            return;
+        }
+        if line.committed < committed {
+            line.advance(committed, now);
+            self.silences = 0;
+        }
+        self.release(incarnation, stream, releasable);
+        self.fill_window();
+    }
+
+    /// The cloud lacks a catalogue, which has been published: what waited for it goes again.
+    pub fn handle_need(&mut self) {
+        for line in self.lines.iter_mut().filter(|line| line.held.stream == Stream::Samples) {
+            line.restart();
+        }
+        self.loading = false;
+        self.effects.retain(|effect| !is_send(effect));
+        self.fill_window();
+    }
+
+    /// The cloud asks for silence.
+    pub fn handle_pause(&mut self, retry_after: Millis, now: Millis) {
+        if matches!(self.session, Session::Live | Session::Paused { .. }) {
+            self.rewind();
+            self.session = Session::Paused { until: now + retry_after };
+        }
+    }
+
+    /// Does what is due: greets again, sends again, or gives the client up.
+    pub fn handle_timeout(&mut self, now: Millis) {
+        match self.session {
+            Session::Down => {}
+            Session::Greeting { again_at } if now < again_at => {}
+            Session::Greeting { .. } => {
+                if !self.count_silence() {
+                    self.greet(now);
+                }
+            }
+            Session::Paused { until } if now < until => {}
+            Session::Paused { .. } => {
+                self.session = Session::Live;
+                self.fill_window();
+            }
+            Session::Live => self.resend(now),
+        }
+    }
+
+    /// When to call [`Sender::handle_timeout`] next.
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        match self.session {
+            Session::Down => None,
+            Session::Greeting { again_at } => Some(again_at),
+            Session::Paused { until } => Some(until),
+            Session::Live => self.lines.iter().filter_map(|line| line.resend_at).min(),
+        }
+    }
+
+    /// The next thing to do, if any.
+    pub fn poll_effect(&mut self) -> Option<SenderEffect> {
+        self.effects.pop_front()
+    }
+
+    /// Whether the owner has welcomed us on this connection.
+    pub fn is_live(&self) -> bool {
+        matches!(self.session, Session::Live | Session::Paused { .. })
+    }
+
+    /// What a Hello tells of the buffer, in the order of precedence.
+    pub fn heads(&self) -> Vec<Head> {
+        let head = |line: &Line| Head {
+            incarnation: line.held.incarnation,
+            stream: line.held.stream,
+            first: line.held.first,
+            next: line.held.stored,
+            chain: line.held.chain,
+        };
+        self.lines.iter().map(head).collect()
+    }
+
+    /// Sealed records that the cloud has not committed, over all lines.
+    pub fn backlog(&self) -> u64 {
+        self.lines.iter().map(|line| line.held.stored - line.committed).sum()
+    }
+
+    fn greet(&mut self, now: Millis) {
+        self.session = Session::Greeting { again_at: now + self.hello_backoff.fail() };
+        self.effects.push_back(SenderEffect::Greet);
+    }
+
+    fn go_down(&mut self) {
+        self.session = Session::Down;
+        self.rewind();
+    }
+
+    /// Forgets what is in flight: it will be sent again from the cursor.
+    fn rewind(&mut self) {
+        self.loading = false;
+        self.effects.retain(|effect| !is_send(effect));
+        for line in &mut self.lines {
+            line.restart();
+        }
+    }
+
+    fn resend(&mut self, now: Millis) {
+        let due = |line: &Line| line.resend_at.is_some_and(|at| at <= now);
+        if !self.lines.iter().any(due) {
+            return;
+        }
+        for line in self.lines.iter_mut().filter(|line| line.resend_at.is_some_and(|at| at <= now))
+        {
+            line.restart();
+            line.backoff.fail();
+        }
+        if !self.count_silence() {
+            self.fill_window();
+        }
+    }
+
+    /// Counts one more silence; gives the client up when it was one too many.
+    fn count_silence(&mut self) -> bool {
+        self.silences += 1;
+        if self.silences < SILENCES_MAX {
+            return false;
+        }
+        self.silences = 0;
+        self.go_down();
+        self.effects.push_back(SenderEffect::Rebuild);
+        true
+    }
+
+    fn release(&mut self, incarnation: IncarnationId, stream: Stream, releasable: Position) {
+        let Some(line) = self.line_mut(incarnation, stream) else { return };
+        let before = releasable.min(line.committed);
+        if line.held.released < before {
+            line.held.released = before;
+            self.effects.push_back(SenderEffect::Release { incarnation, stream, before });
+        }
+    }
+
+    fn fill_window(&mut self) {
+        if !matches!(self.session, Session::Live) || self.loading {
+            return;
+        }
+        let in_flight: usize = self.lines.iter().map(|line| line.in_flight.len()).sum();
+        let room = |stream| match stream {
+            Stream::Outcomes | Stream::Events => in_flight < WINDOW,
+            Stream::Samples => in_flight < WINDOW - WINDOW_RESERVE,
+        };
+        for line in &self.lines {
+            let (incarnation, stream) = (line.held.incarnation, line.held.stream);
+            if line.next < line.held.stored && room(stream) {
+                self.effects.push_back(if line.next < line.held.first {
+                    SenderEffect::SendGap {
+                        incarnation,
+                        stream,
+                        first: line.next,
+                        next: line.held.first,
+                    }
+                } else {
+                    SenderEffect::Send { incarnation, stream, first: line.next }
+                });
+                self.loading = true;
+                return;
+            }
+        }
+    }
+
+    fn line_mut(&mut self, incarnation: IncarnationId, stream: Stream) -> Option<&mut Line> {
+        self.lines.iter_mut().find(|line| line.is(incarnation, stream))
+    }
+}
+
+impl Line {
+    fn new(held: HeldLine, committed: Position) -> Self {
+        Self {
+            held,
+            committed,
+            next: committed,
+            in_flight: VecDeque::new(),
+            resend_at: None,
+            backoff: Backoff::new(RESEND_AFTER_MIN, RESEND_AFTER_MAX),
+        }
+    }
+
+    fn is(&self, incarnation: IncarnationId, stream: Stream) -> bool {
+        self.held.incarnation == incarnation && self.held.stream == stream
+    }
+
+    /// The receiver's cursor is the truth, also when it went back to a restored backup.
+    fn start_at(&mut self, committed: Position) {
+        self.committed = committed;
+        self.backoff.succeed();
+        self.restart();
+    }
+
+    fn restart(&mut self) {
+        self.next = self.committed;
+        self.in_flight.clear();
+        self.resend_at = None;
+    }
+
+    fn advance(&mut self, committed: Position, now: Millis) {
+        self.committed = committed;
+        self.next = self.next.max(committed);
+        while self.in_flight.front().is_some_and(|end| *end <= committed) {
+            self.in_flight.pop_front();
+        }
+        self.backoff.succeed();
+        self.resend_at = (!self.in_flight.is_empty()).then(|| now + self.backoff.current());
+    }
+}
+
+fn is_send(effect: &SenderEffect) -> bool {
+    match effect {
+        SenderEffect::Send { .. } | SenderEffect::SendGap { .. } => true,
+        SenderEffect::Greet
+        | SenderEffect::Release { .. }
+        | SenderEffect::Reincarnate(_)
+        | SenderEffect::Rebuild => false,
+    }
+}
