@@ -101,7 +101,7 @@ fn comments_and_strings_are_blanked_and_nothing_else() {
         ("a /* b */ c", "a         c"),
         ("x(\"a//\\\"b\") // c", "x(\"    \" \")     "),
         ("x(r#\"a\"b\"#)y", "x(  \" \" \" )y"),
-        ("'\"' + 'a' + b'\\'' &'a str", "  \"  +     + b     &'a str"),
+        ("'\"' + 'a' + b'\\'' &'a str", " \"  +     + b     &'a str"),
     ];
     for (text, expected) in rows {
         assert_eq!(blank_comments_and_strings(text), expected, "of `{text}`");
