@@ -21,6 +21,9 @@ mod file;
 mod library;
 mod problem;
 mod profile_file;
+mod signal_file;
+#[cfg(test)]
+mod tests;
 mod units;
 
 pub use library::Library;
@@ -156,9 +159,8 @@ impl Config {
     /// The gateway's signals. Devices stand as in [`Config::devices`]; the broken ones follow, with
     /// no signals.
     pub fn catalogue(&self) -> Catalogue {
-        let good = self.devices.iter().map(|device| {
-            device.profile.catalogue_device(device.name.clone())
-        });
+        let good =
+            self.devices.iter().map(|device| device.profile.catalogue_device(device.name.clone()));
         let broken = self.broken.iter().filter_map(|device| {
             let name = DeviceName::new(device.name.as_str()).ok()?;
             Some(CatalogueDevice { name, profile: device.profile.clone(), signals: Vec::new() })

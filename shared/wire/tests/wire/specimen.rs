@@ -1,0 +1,310 @@
+//! One message of every kind and shape, written by hand: what the golden bytes are of.
+
+use fieldgate_model::{
+    Action, AlarmKey, AlarmState, AlarmTransition, Batch, BootId, Catalogue, CatalogueDevice,
+    CatalogueId, CatalogueSignal, Cause, Command, CommandId, Content, Cursor, DeviceName, Digest,
+    Epoch, Event, EventRecord, FailureKind, Gap, GapReason, GatewayId, Head, Hello, IncarnationId,
+    InstanceId, Millis, Outcome, OutcomeRecord, Owner, Position, Quality, Sample, Scale, Severity,
+    SignalIndex, SignalName, Stream, TimeSource, UtcMillis, Value, ValueKind, Welcome,
+};
+use fieldgate_wire::{
+    Ack, Answer, CatalogueChunk, CommandMessage, DecodeError, DownKind, JournalState, Need, Pause,
+    PauseReason, Present, Watch, v1,
+};
+
+/// Reads a message and writes it again.
+type Again = fn(&[u8]) -> Result<Vec<u8>, DecodeError>;
+
+/// A message's name among the golden files, its bytes, and how it is read and written again.
+pub(crate) struct Specimen {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) again: Again,
+}
+
+/// One of every kind.
+pub(crate) fn all() -> Vec<Specimen> {
+    let of = |name, bytes, again: Again| Specimen { name, bytes, again };
+    let again_batch: Again = |b| v1::decode_batch(b).map(|m| v1::encode_batch(&m));
+    let again_answer: Again = |b| v1::decode_answer(b).map(|m| v1::encode_answer(&m));
+    vec![
+        of("hello", v1::encode_hello(&hello()), |b| {
+            v1::decode_hello(b).map(|m| v1::encode_hello(&m))
+        }),
+        of("batch_samples", v1::encode_batch(&batch_samples()), again_batch),
+        of("batch_events", v1::encode_batch(&batch_events()), again_batch),
+        of("batch_outcomes", v1::encode_batch(&batch_outcomes()), again_batch),
+        of("batch_gap", v1::encode_batch(&batch_gap()), again_batch),
+        of("catalogue", v1::encode_catalogue(&catalogue()), |b| {
+            v1::decode_catalogue(b).map(|m| v1::encode_catalogue(&m))
+        }),
+        of("catalogue_chunk", v1::encode_catalogue_chunk(&chunk()), |b| {
+            v1::decode_catalogue_chunk(b).map(|m| v1::encode_catalogue_chunk(&m))
+        }),
+        of("answer_stale", v1::encode_answer(&answer_stale()), again_answer),
+        of("answer_command", v1::encode_answer(&answer_command()), again_answer),
+        of("present", v1::encode_present(&present()), |b| {
+            v1::decode_present(b).map(|m| v1::encode_present(&m))
+        }),
+        of("welcome", v1::encode_welcome(&welcome()), |b| {
+            v1::decode_welcome(b).map(|m| v1::encode_welcome(&m))
+        }),
+        of("ack", v1::encode_ack(&ack()), |b| v1::decode_ack(b).map(|m| v1::encode_ack(&m))),
+        of("need", v1::encode_need(&need()), |b| v1::decode_need(b).map(|m| v1::encode_need(&m))),
+        of("pause", v1::encode_pause(&pause()), |b| {
+            v1::decode_pause(b).map(|m| v1::encode_pause(&m))
+        }),
+        of("command", v1::encode_command(&command()), |b| {
+            v1::decode_command(b).map(|m| v1::encode_command(&m))
+        }),
+        of("watch", v1::encode_watch(&watch()), |b| {
+            v1::decode_watch(b).map(|m| v1::encode_watch(&m))
+        }),
+    ]
+}
+
+fn owner() -> Owner {
+    Owner { instance: InstanceId::new("cloud-a").expect("an id"), epoch: Epoch(3) }
+}
+
+fn device(name: &str) -> DeviceName {
+    DeviceName::new(name).expect("an id")
+}
+
+fn signal(name: &str) -> SignalName {
+    SignalName::new(name).expect("an id")
+}
+
+fn hello() -> Hello {
+    Hello {
+        gateway: GatewayId::new("pump-house-3").expect("an id"),
+        boot: BootId([0xb0; 16]),
+        owner: Some(owner()),
+        burned: Epoch(4),
+        heads: vec![Head {
+            incarnation: IncarnationId([0x1c; 16]),
+            stream: Stream::Samples,
+            first: Position(1000),
+            next: Position(250_000),
+            chain: Digest([0xc4; 32]),
+        }],
+        open_commands: 1,
+        generation: 7,
+        software: "fieldgate 0.1.0".into(),
+        at: Millis(86_400_000),
+        utc: Some(UtcMillis(1_760_000_000_000)),
+    }
+}
+
+fn batch(stream: Stream, first: u64, next: u64, content: Content) -> Batch {
+    Batch {
+        incarnation: IncarnationId([0x1c; 16]),
+        stream,
+        first: Position(first),
+        next: Position(next),
+        chain: Digest([0xc4; 32]),
+        boot: BootId([0xb0; 16]),
+        utc_offset: Some(UtcMillis(1_759_913_600_000)),
+        content,
+    }
+}
+
+pub(crate) fn batch_samples() -> Batch {
+    let sample = |signal, at, value: Option<Value>, quality| Sample {
+        signal: SignalIndex(signal),
+        at: Millis(at),
+        value,
+        quality,
+    };
+    let good = Quality::Good;
+    let samples = vec![
+        sample(0, 60_000, Some(Value::Unsigned(2302)), good),
+        sample(0, 61_000, Some(Value::Unsigned(2305)), good),
+        sample(0, 62_003, None, Quality::Bad(Cause::NoAnswer)),
+        sample(1, 60_000, Some(Value::Int(-40)), good),
+        sample(1, 61_000, Some(Value::Int(-41)), Quality::Uncertain),
+        sample(1, 62_003, None, Quality::Bad(Cause::Exception(2))),
+        sample(2, 60_500, Some(Value::Float32(1.5)), good),
+        sample(3, 60_500, Some(Value::Float64(-0.25)), good),
+        sample(4, 60_500, Some(Value::Bool(true)), good),
+        sample(9, 60_700, Some(Value::Text("läuft".into())), good),
+    ];
+    let catalogue = CatalogueId([0xca; 32]);
+    batch(Stream::Samples, 100, 110, Content::Samples { catalogue, samples })
+}
+
+fn alarm() -> AlarmTransition {
+    AlarmTransition {
+        key: AlarmKey { device: device("pump"), alarm: signal("hot") },
+        occurrence: 2,
+        transition: 3,
+        state: AlarmState::Active,
+        severity: Severity::High,
+        signal: signal("temperature"),
+        value: 81.5,
+        limit: 80.0,
+        message: "pump is hot: 81.5 °C".into(),
+    }
+}
+
+pub(crate) fn batch_events() -> Batch {
+    let at = Millis(60_000);
+    let events = vec![
+        EventRecord { at, event: Event::Restart { last_durable: Some(Millis(59_000)) } },
+        EventRecord { at, event: Event::Restart { last_durable: None } },
+        EventRecord {
+            at,
+            event: Event::Anchor {
+                utc: UtcMillis(1_760_000_000_000),
+                error: Millis(20),
+                source: TimeSource::System,
+            },
+        },
+        EventRecord { at, event: Event::Alarm(alarm()) },
+        EventRecord {
+            at,
+            event: Event::LocalWrite {
+                uid: 1000,
+                target: "pump/setpoint".into(),
+                value: "42.5".into(),
+                done: true,
+            },
+        },
+    ];
+    batch(Stream::Events, 0, 5, Content::Events(events))
+}
+
+pub(crate) fn batch_outcomes() -> Batch {
+    let record = |id: &str, outcome| OutcomeRecord {
+        at: Millis(70_000),
+        command: CommandId::new(id).expect("an id"),
+        outcome,
+    };
+    let failed =
+        Outcome::Failed { kind: FailureKind::Exception, reason: "illegal data address".into() };
+    let outcomes = vec![
+        record("c1", Outcome::Done { read_back: Some(Value::Float64(42.5)) }),
+        record("c2", Outcome::Done { read_back: None }),
+        record("c3", failed),
+        record("c4", Outcome::Expired),
+        record("c5", Outcome::Cancelled),
+        record("c6", Outcome::Interrupted),
+    ];
+    batch(Stream::Outcomes, 8, 14, Content::Outcomes(outcomes))
+}
+
+pub(crate) fn batch_gap() -> Batch {
+    let gap = Gap { reason: GapReason::BufferFull, from: Millis(1000), to: Millis(900_000) };
+    let gap = batch(Stream::Samples, 110, 250_000, Content::Gap(gap));
+    Batch { utc_offset: None, ..gap }
+}
+
+pub(crate) fn catalogue() -> Catalogue {
+    let of = |name, kind, unit: &str, scale, writable| CatalogueSignal {
+        name: signal(name),
+        kind,
+        unit: unit.into(),
+        scale,
+        writable,
+    };
+    let tenth = Scale::new(0.1, 0.0).expect("a fine scale");
+    let shifted = Scale::new(1.0, -40.0).expect("a fine scale");
+    let signals = vec![
+        of("voltage", ValueKind::Unsigned, "V", tenth, false),
+        of("temperature", ValueKind::Int, "°C", shifted, false),
+        of("setpoint", ValueKind::Float32, "", Scale::IDENTITY, true),
+    ];
+    let device = CatalogueDevice { name: device("pump"), profile: "pump@1".into(), signals };
+    Catalogue { devices: vec![device] }
+}
+
+fn chunk() -> CatalogueChunk {
+    CatalogueChunk {
+        catalogue: CatalogueId([0xca; 32]),
+        index: 1,
+        count: 2,
+        bytes: vec![0xa1, 0, 0x80],
+    }
+}
+
+fn answer_stale() -> Answer {
+    Answer::Stale { owner: Some(owner()), burned: Epoch(4), what: DownKind::Command }
+}
+
+fn answer_command() -> Answer {
+    Answer::Command {
+        command: CommandId::new("c1").expect("an id"),
+        state: JournalState::Closed(Outcome::Done { read_back: Some(Value::Text("on".into())) }),
+    }
+}
+
+fn present() -> Present {
+    Present {
+        boot: BootId([0xb0; 16]),
+        at: Millis(60_000),
+        utc_offset: None,
+        catalogue: CatalogueId([0xca; 32]),
+        samples: vec![Sample {
+            signal: SignalIndex(0),
+            at: Millis(59_990),
+            value: Some(Value::Unsigned(2302)),
+            quality: Quality::Good,
+        }],
+        alarms: vec![alarm()],
+    }
+}
+
+fn welcome() -> Welcome {
+    Welcome {
+        owner: owner(),
+        utc: UtcMillis(1_760_000_000_000),
+        cursors: vec![Cursor {
+            incarnation: IncarnationId([0x1c; 16]),
+            stream: Stream::Samples,
+            committed: Position(240_000),
+            chain: Digest([0xc4; 32]),
+        }],
+        contested: false,
+    }
+}
+
+fn ack() -> Ack {
+    Ack {
+        owner: owner(),
+        incarnation: IncarnationId([0x1c; 16]),
+        stream: Stream::Samples,
+        committed: Position(250_000),
+        releasable: Position(240_000),
+    }
+}
+
+fn need() -> Need {
+    Need { owner: owner(), catalogue: CatalogueId([0xca; 32]) }
+}
+
+fn pause() -> Pause {
+    Pause { owner: owner(), reason: PauseReason::Quota, retry_after: Millis(30_000) }
+}
+
+fn command() -> CommandMessage {
+    CommandMessage {
+        owner: owner(),
+        command: Command {
+            id: CommandId::new("c1").expect("an id"),
+            action: Action::Write {
+                device: device("pump"),
+                signal: signal("setpoint"),
+                value: Value::Float64(42.5),
+                verify: true,
+            },
+            not_after: UtcMillis(1_760_000_060_000),
+            retry_safe: false,
+            dry_run: false,
+            by: "anna@example.com".into(),
+        },
+    }
+}
+
+fn watch() -> Watch {
+    Watch { owner: owner(), until: UtcMillis(1_760_000_060_000) }
+}
