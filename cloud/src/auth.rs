@@ -82,9 +82,7 @@ pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
 pub fn set_cookie(secret: &str, secure: bool) -> String {
     let age = if secret.is_empty() { 0 } else { SESSION_SECONDS };
     let secure = if secure { "; Secure" } else { "" };
-    format!(
-        "{SESSION_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}"
-    )
+    format!("{SESSION_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}{secure}")
 }
 
 /// SHA-256 of a token, session or link: what is stored instead of it.

@@ -21,7 +21,9 @@ pub fn engineering(raw: &Value, scale: Scale) -> serde_json::Value {
         Value::Unsigned(unsigned) => integer(i128::from(*unsigned), raw, scale),
         Value::Float32(single) if scale.is_identity() => shortest(*single),
         #[expect(clippy::cast_possible_truncation, reason = "a single's precision is all it has")]
-        Value::Float32(_) => scale.apply(raw).map_or(serde_json::Value::Null, |v| shortest(v as f32)),
+        Value::Float32(_) => {
+            scale.apply(raw).map_or(serde_json::Value::Null, |v| shortest(v as f32))
+        }
         Value::Float64(_) => float(scale.apply(raw)),
     }
 }

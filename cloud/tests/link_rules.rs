@@ -5,9 +5,7 @@ mod link_support;
 
 use fieldgate_cloud::link::{LinkEvent, Refusal};
 use fieldgate_wire::MESSAGE_BYTES_MAX;
-use link_support::{
-    BATCH_7, CONNACK, CONNECT_A, PUBACK_7, World, gateway, limits,
-};
+use link_support::{BATCH_7, CONNACK, CONNECT_A, PUBACK_7, World, gateway, limits};
 
 #[tokio::test]
 async fn a_gateway_that_breaks_a_rule_is_closed_and_counted() {

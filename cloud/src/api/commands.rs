@@ -31,15 +31,12 @@ const WAIT_MAX_MILLIS: i64 = 55_000;
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(list, submit))
-        .routes(routes!(show))
-        .routes(routes!(cancel))
+    OpenApiRouter::new().routes(routes!(list, submit)).routes(routes!(show)).routes(routes!(cancel))
 }
 
 /// A command and what became of it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CommandDto {
+pub(super) struct CommandDto {
     id: String,
     gateway: String,
     device: String,
@@ -67,7 +64,7 @@ pub struct CommandDto {
 
 /// A page of commands, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CommandPage {
+pub(super) struct CommandPage {
     items: Vec<CommandDto>,
     /// The cursor of the next page.
     next: Option<String>,
@@ -128,8 +125,7 @@ async fn submit(
     let (gateway, command) = request::read(&state, &caller, body, id, now).await?;
     let new = NewCommand { command, gateway: gateway.clone(), idempotency_key };
     let tenant = caller.tenant.clone();
-    let submitted =
-        state.writer.run(move |store| store.submit_command(&tenant, &new, now)).await?;
+    let submitted = state.writer.run(move |store| store.submit_command(&tenant, &new, now)).await?;
     if !submitted.replayed {
         state.metrics.commands_accepted.count();
         (state.wake)(&gateway);
@@ -180,17 +176,13 @@ async fn cancel(
     let id = id.parse(CommandId::new)?;
     let (tenant, by, now) = (caller.tenant.clone(), caller.actor.clone(), state.clock.now());
     let cancelled = id.clone();
-    state
-        .writer
-        .run(move |store| store.cancel_command(&tenant, &cancelled, &by, now))
-        .await?;
+    state.writer.run(move |store| store.cancel_command(&tenant, &cancelled, &by, now)).await?;
     let row = state.readers.command(caller.tenant, id).await?;
     row.map(|row| Json(dto(row))).ok_or(Problem::NotFound("command"))
 }
 
 fn dto(row: CommandView) -> CommandDto {
-    let engineering =
-        |value| show::engineering(value, fieldgate_model::Scale::IDENTITY);
+    let engineering = |value| show::engineering(value, fieldgate_model::Scale::IDENTITY);
     let gateway: GatewayId = row.gateway;
     CommandDto {
         id: row.id.to_string(),

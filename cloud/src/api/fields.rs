@@ -108,14 +108,12 @@ impl FromRequest<AppState> for Body {
             return Err(Problem::TooLarge);
         }
         // Fails if the body is longer, or if the connection broke and nobody reads the answer.
-        let bytes = to_bytes(request.into_body(), BODY_BYTES_MAX)
-            .await
-            .map_err(|_| Problem::TooLarge)?;
+        let bytes =
+            to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|_| Problem::TooLarge)?;
         match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(object)) => Ok(Self(Fields {
-                values: object.into_iter().collect(),
-                errors: Vec::new(),
-            })),
+            Ok(Value::Object(object)) => {
+                Ok(Self(Fields { values: object.into_iter().collect(), errors: Vec::new() }))
+            }
             Ok(_) => Err(Problem::Malformed("the body must be a JSON object".to_owned())),
             Err(error) => Err(Problem::Malformed(format!("the body is not JSON: {error}"))),
         }

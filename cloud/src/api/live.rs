@@ -119,10 +119,7 @@ impl Viewer {
     }
 
     /// What a message means for this viewer; `None` ends the stream.
-    fn events(
-        &self,
-        news: Result<Arc<LiveNews>, BroadcastStreamRecvError>,
-    ) -> Option<Vec<Event>> {
+    fn events(&self, news: Result<Arc<LiveNews>, BroadcastStreamRecvError>) -> Option<Vec<Event>> {
         if self.opened.elapsed() > STREAM_MAX {
             return None;
         }

@@ -148,7 +148,8 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Self::Unauthenticated(_) = self {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"fieldgate\""));
+            headers
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"fieldgate\""));
         }
         if let Self::Unavailable(_) = self {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -324,9 +324,8 @@ fn command(row: &Row<'_>) -> rusqlite::Result<Result<CommandView, QueryError>> {
     let (value, state): (String, String) = (row.get(4)?, row.get(11)?);
     let read_back: Option<String> = row.get(14)?;
     let parsed = (|| {
-        let read_back = read_back.map(|text| {
-            value_text::decode(&text).ok_or(QueryError::Damaged("value read back"))
-        });
+        let read_back = read_back
+            .map(|text| value_text::decode(&text).ok_or(QueryError::Damaged("value read back")));
         Ok((
             damaged(CommandId::new(id), "command id")?,
             damaged(GatewayId::new(gateway), "gateway id")?,

@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_cloud::link::endpoint::{
-    Authenticator, Checking, Endpoint, Limits, Listen, Verdict,
-};
+use fieldgate_cloud::link::endpoint::{Authenticator, Checking, Endpoint, Limits, Listen, Verdict};
 use fieldgate_cloud::link::{LinkEvent, LinkHandle, LinkMetrics, Refusal};
 use fieldgate_model::GatewayId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
