@@ -22,7 +22,8 @@ fn read(text: &str) -> Option<i64> {
     let mut clock = clock.split(':');
     let hour: i64 = clock.next()?.parse().ok()?;
     let minute: i64 = clock.next()?.parse().ok()?;
-    let (second, fraction) = clock.next()?.split_once('.').unwrap_or((clock.next()?, "0"));
+    let seconds = clock.next()?;
+    let (second, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
     let second: i64 = second.parse().ok()?;
     let millis: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
