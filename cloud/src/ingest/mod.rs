@@ -1,1 +1,295 @@
-//! Stub.
+//! What comes up from gateways: decoded, decided on by the receiver, committed, then acknowledged.
+//!
+//! # Invariants
+//!
+//! - An Ack leaves only after the transaction that holds its batch.
+//! - Whatever one gateway sends, no other one is affected: what cannot be read is counted, logged
+//!   at most once a second, and dropped.
+//! - What is queued is committed together, bounded by `GROUP_MAX` and `GROUP_BYTES_MAX`: under load
+//!   one fsync serves many batches, at rest none waits.
+
+mod batch;
+mod complaint;
+mod group;
+mod session;
+mod settle;
+
+use std::sync::Arc;
+
+use fieldgate_model::{CatalogueId, GatewayId, InstanceId, Millis};
+use fieldgate_wire::{
+    PauseReason, UpKind, decode_answer, decode_catalogue, decode_catalogue_chunk, decode_hello,
+    decode_present,
+};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::command::CommandsHandle;
+use crate::downlink::Downlink;
+use crate::link::{LinkEvent, Up};
+use crate::live::{Live, LiveUpdate};
+use crate::metrics::Metrics;
+use crate::store::{StoreError, Writer};
+use batch::Arrived;
+use complaint::Complaints;
+use group::Group;
+use session::{Readable, Reassemblies, Session, Sessions};
+
+/// Messages looked at before a commit. More would make the first of them wait.
+const GROUP_MAX: usize = 256;
+
+/// Bytes of batches in one transaction: what a slow disk still syncs in well under a second.
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How stale the word of a suspended tenant may be: people do not suspend by the second.
+const SUSPENDED_CHECK_EVERY: Millis = Millis::from_secs(5);
+
+/// How long a suspended gateway stays silent before it asks again.
+const SUSPENDED_PAUSE: Millis = Millis::from_secs(60);
+
+/// What ingest works with.
+pub struct Ingest {
+    /// Who this instance is.
+    pub instance: InstanceId,
+    /// Where batches go.
+    pub writer: Writer,
+    /// Where answers go.
+    pub down: Downlink,
+    /// Who shows what has just arrived.
+    pub live: Live,
+    /// Who commands the gateways that were welcomed.
+    pub commands: CommandsHandle,
+    /// The figures.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Why a message was dropped.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("it cannot be read")]
+    Unreadable(#[source] fieldgate_wire::DecodeError),
+    #[error("it names another gateway")]
+    Foreign,
+    #[error("nobody added this gateway")]
+    Unknown,
+    #[error("it was not welcomed")]
+    Unwelcomed,
+    #[error("the store did not take it")]
+    Store(#[source] StoreError),
+}
+
+impl Ingest {
+    /// Runs until the link closes `events`; everything that arrived is committed then.
+    pub async fn run(self, mut events: mpsc::Receiver<LinkEvent>) {
+        let mut task = Task {
+            parts: self,
+            sessions: Sessions::default(),
+            reassemblies: Reassemblies::default(),
+            complaints: Complaints::default(),
+        };
+        while let Some(event) = events.recv().await {
+            let mut group = Group::default();
+            task.take(event, &mut group).await;
+            for _ in 1..GROUP_MAX {
+                if GROUP_BYTES_MAX <= group.bytes() {
+                    break;
+                }
+                let Ok(event) = events.try_recv() else { break };
+                task.take(event, &mut group).await;
+            }
+            task.commit(group).await;
+            task.sessions.evict(task.parts.clock.now());
+        }
+    }
+}
+
+struct Task {
+    parts: Ingest,
+    sessions: Sessions,
+    reassemblies: Reassemblies,
+    complaints: Complaints,
+}
+
+impl Task {
+    async fn take(&mut self, event: LinkEvent, group: &mut Group) {
+        match event {
+            LinkEvent::Connected(gateway) => self.parts.live.set_connected(&gateway, true),
+            LinkEvent::Disconnected(gateway) => {
+                self.parts.live.set_connected(&gateway, false);
+                self.parts.commands.gone(&gateway).await;
+            }
+            LinkEvent::Message(up) => {
+                let (gateway, kind) = (up.gateway.clone(), up.kind);
+                if let Err(refusal) = self.message(up, group).await {
+                    self.complain(&gateway, kind, &refusal);
+                }
+            }
+        }
+    }
+
+    fn complain(&mut self, gateway: &GatewayId, kind: UpKind, refusal: &Refusal) {
+        self.parts.metrics.ingest_rejected.count();
+        if let Some(held_back) = self.complaints.admit(self.parts.clock.now()) {
+            let error = refusal as &dyn std::error::Error;
+            tracing::warn!(%gateway, kind = kind.as_str(), held_back, error, "message dropped");
+        }
+    }
+
+    async fn message(&mut self, up: Up, group: &mut Group) -> Result<(), Refusal> {
+        let mut session = self.session(&up.gateway).await?;
+        let result = self.handle(&mut session, up, group).await;
+        self.sessions.check_in(session, self.parts.clock.now());
+        result
+    }
+
+    /// The session of a gateway, from memory or from the store.
+    async fn session(&mut self, gateway: &GatewayId) -> Result<Session, Refusal> {
+        let now = self.parts.clock.now();
+        let held = self.sessions.check_out(gateway);
+        if let Some(session) = held {
+            if now < session.checked_at + SUSPENDED_CHECK_EVERY {
+                return Ok(session);
+            }
+            return self.check_suspended(session).await;
+        }
+        let id = gateway.clone();
+        let state = self.parts.writer.run(move |store| store.gateway(&id)).await;
+        let state = state.map_err(Refusal::Store)?.ok_or(Refusal::Unknown)?;
+        Ok(Session::resume(&self.parts.instance, gateway, state, now))
+    }
+
+    async fn check_suspended(&self, mut session: Session) -> Result<Session, Refusal> {
+        let id = session.gateway.clone();
+        let state = self.parts.writer.run(move |store| store.gateway(&id)).await;
+        let state = state.map_err(Refusal::Store)?.ok_or(Refusal::Unknown)?;
+        session.suspended = state.suspended;
+        session.checked_at = self.parts.clock.now();
+        Ok(session)
+    }
+
+    async fn handle(
+        &mut self,
+        session: &mut Session,
+        up: Up,
+        group: &mut Group,
+    ) -> Result<(), Refusal> {
+        match up.kind {
+            UpKind::Hello => {
+                let hello = decode_hello(&up.payload).map_err(Refusal::Unreadable)?;
+                if hello.gateway != session.gateway {
+                    return Err(Refusal::Foreign);
+                }
+                session.daemon = (hello.software.clone(), hello.generation);
+                session.receiver.handle_hello(hello);
+                self.settle(session, None, group).await;
+                if session.suspended {
+                    self.send_pause(session, PauseReason::Suspended, SUSPENDED_PAUSE).await;
+                }
+                Ok(())
+            }
+            UpKind::Batch => self.handle_batch(session, up.payload, group).await,
+            UpKind::Catalogue => self.handle_catalogue(session, &up.payload).await,
+            UpKind::Answer => {
+                let answer = decode_answer(&up.payload).map_err(Refusal::Unreadable)?;
+                self.parts.commands.answer(&session.gateway, answer).await;
+                Ok(())
+            }
+            UpKind::Present => self.handle_present(session, &up.payload).await,
+        }
+    }
+
+    async fn handle_batch(
+        &mut self,
+        session: &mut Session,
+        payload: Vec<u8>,
+        group: &mut Group,
+    ) -> Result<(), Refusal> {
+        require_welcomed(session)?;
+        if session.suspended {
+            self.send_pause(session, PauseReason::Suspended, SUSPENDED_PAUSE).await;
+            return Ok(());
+        }
+        let arrived = Arrived::read(payload).map_err(Refusal::Unreadable)?;
+        let known = match arrived.head.catalogue {
+            Some(id) => self.catalogue(session, id).await?.is_some(),
+            None => true,
+        };
+        session.receiver.handle_batch(arrived.head, known);
+        self.settle(session, Some(arrived), group).await;
+        Ok(())
+    }
+
+    async fn handle_catalogue(
+        &mut self,
+        session: &mut Session,
+        payload: &[u8],
+    ) -> Result<(), Refusal> {
+        require_welcomed(session)?;
+        if session.suspended {
+            return Ok(());
+        }
+        let chunk = decode_catalogue_chunk(payload).map_err(Refusal::Unreadable)?;
+        let (id, now) = (chunk.catalogue, self.parts.clock.now());
+        let Some(bytes) = self.reassemblies.handle_chunk(&session.gateway, chunk, now) else {
+            return Ok(());
+        };
+        // One that cannot be read is kept all the same: its name is the hash of its bytes.
+        let readable = decode_catalogue(&bytes).ok().map(Arc::new);
+        let gateway = session.gateway.clone();
+        let saved = self.parts.writer.run(move |store| store.save_catalogue(&gateway, &id, &bytes));
+        saved.await.map_err(Refusal::Store)?;
+        session.keep_catalogue(id, readable);
+        Ok(())
+    }
+
+    async fn handle_present(
+        &mut self,
+        session: &mut Session,
+        payload: &[u8],
+    ) -> Result<(), Refusal> {
+        require_welcomed(session)?;
+        if session.suspended {
+            return Ok(());
+        }
+        let present = decode_present(payload).map_err(Refusal::Unreadable)?;
+        match self.catalogue(session, present.catalogue).await? {
+            None => self.send_need(session, present.catalogue).await,
+            Some(None) => {}
+            Some(Some(catalogue)) => self.parts.live.publish(LiveUpdate {
+                tenant: session.tenant.clone(),
+                gateway: session.gateway.clone(),
+                provisional: true,
+                utc_offset: present.utc_offset,
+                boot: present.boot,
+                catalogue,
+                samples: present.samples,
+                alarms: present.alarms,
+            }),
+        }
+        Ok(())
+    }
+
+    /// A catalogue of the gateway, from memory or from the store; `None` if it has not arrived.
+    async fn catalogue(
+        &self,
+        session: &mut Session,
+        id: CatalogueId,
+    ) -> Result<Option<Readable>, Refusal> {
+        if let Some(readable) = session.catalogue(id) {
+            return Ok(Some(readable.clone()));
+        }
+        let gateway = session.gateway.clone();
+        let body = self.parts.writer.run(move |store| store.catalogue(&gateway, &id)).await;
+        let Some(body) = body.map_err(Refusal::Store)? else { return Ok(None) };
+        let readable: Readable = decode_catalogue(&body).ok().map(Arc::new);
+        session.keep_catalogue(id, readable.clone());
+        Ok(Some(readable))
+    }
+}
+
+/// Nothing but Hello is said before a Welcome, in this life of the instance or in an earlier one.
+fn require_welcomed(session: &Session) -> Result<(), Refusal> {
+    if session.receiver.epoch().0 == 0 { Err(Refusal::Unwelcomed) } else { Ok(()) }
+}

@@ -8,7 +8,7 @@ use fieldgate_model::{
 use fieldgate_rules::decode::decode;
 use fieldgate_rules::encode::{EncodeError, Write, encode, matches};
 use fieldgate_rules::plan::Image;
-use fieldgate_rules::register::{ReadReply, WriteRequest};
+use fieldgate_rules::register::{ReadReply, ReadRequest, WriteRequest};
 use fieldgate_rules::signal::SignalSpec;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -104,17 +104,17 @@ pub async fn write(targets: &Targets, wanted: Wanted<'_>) -> Result<Written, Wri
         WriteResult::Expired => Err(WriteError::Expired),
         WriteResult::Failed(cause) => Err(WriteError::Device(cause)),
         WriteResult::Written { read_back: reply } => {
-            let shown = read_back.zip(reply).map(|(asked, reply)| {
-                let fits = reply.as_ref().is_ok_and(|reply| matches(&request, reply));
-                (fits, show(spec, Image::new(vec![(asked, reply)])))
-            });
-            match shown {
-                None => Ok(Written { request, read_back: None }),
-                Some((true, shows)) => Ok(Written { request, read_back: shows.ok() }),
-                Some((false, shows)) => Err(WriteError::Mismatch {
-                    shows: shows.map_or_else(|cause| cause.to_string(), |value| value.to_string()),
-                }),
+            let Some((asked, reply)) = read_back.zip(reply) else {
+                return Ok(Written { request, read_back: None });
+            };
+            let fits = reply.as_ref().is_ok_and(|reply| matches(&request, reply));
+            let shows = show(spec, asked, reply);
+            if fits {
+                return Ok(Written { request, read_back: shows.ok() });
             }
+            Err(WriteError::Mismatch {
+                shows: shows.map_or_else(|cause| cause.to_string(), |value| value.to_string()),
+            })
         }
     }
 }
@@ -147,21 +147,20 @@ fn find<'a>(
         .iter()
         .find(|candidate| candidate.name == *device)
         .ok_or_else(|| WriteError::NoDevice { device: device.clone() })?;
-    let (_, spec) = found.profile.signal(signal).ok_or_else(|| WriteError::NoSignal {
-        device: device.clone(),
-        signal: signal.clone(),
-    })?;
+    let (_, spec) = found
+        .profile
+        .signal(signal)
+        .ok_or_else(|| WriteError::NoSignal { device: device.clone(), signal: signal.clone() })?;
     Ok((found, spec))
 }
 
-fn show(spec: &SignalSpec, image: Image) -> Result<Value, Cause> {
-    let failed = image.replies().iter().find_map(|(_, reply): &(_, Result<ReadReply, Cause>)| {
-        reply.as_ref().err().copied()
-    });
-    match failed {
-        Some(cause) => Err(cause),
-        None => decode(spec, &image).map(|raw| spec.engineering(&raw)),
-    }
+fn show(
+    spec: &SignalSpec,
+    asked: ReadRequest,
+    reply: Result<ReadReply, Cause>,
+) -> Result<Value, Cause> {
+    let image = Image::new(vec![(asked, Ok(reply?))]);
+    decode(spec, &image).map(|raw| spec.engineering(&raw))
 }
 
 fn kind(error: &WriteError) -> FailureKind {
@@ -176,8 +175,5 @@ fn kind(error: &WriteError) -> FailureKind {
 }
 
 fn reason(error: &WriteError) -> String {
-    match error {
-        WriteError::Encode(source) => source.to_string(),
-        other => other.to_string(),
-    }
+    if let WriteError::Encode(source) = error { source.to_string() } else { error.to_string() }
 }

@@ -16,6 +16,7 @@ use fieldgate_model::{Catalogue, CatalogueDevice, DeviceName, Millis};
 use fieldgate_rules::profile::Profile;
 use fieldgate_rules::register::UnitId;
 
+mod device_file;
 mod fields;
 mod file;
 mod library;
@@ -25,10 +26,11 @@ mod signal_file;
 #[cfg(test)]
 mod tests;
 mod units;
+mod write_file;
 
 pub use library::Library;
 pub use problem::{Problem, Scope};
-pub use units::{parse_duration, parse_size};
+pub use units::{UnitError, parse_duration, parse_size};
 
 /// A configuration that runs, with what is wrong at its edges.
 #[derive(Debug)]
@@ -149,8 +151,8 @@ pub struct BrokenDevice {
     pub problems: Vec<Problem>,
 }
 
-/// Reads a configuration and every profile that it uses. An error lists all problems, the fatal
-/// ones among them.
+/// Reads a configuration and every profile in its folder, used or not. An error lists all problems,
+/// the fatal ones among them.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     file::load(path)
 }

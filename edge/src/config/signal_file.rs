@@ -2,14 +2,13 @@
 
 use fieldgate_model::{Millis, Scale, SignalName, ValueKind};
 use fieldgate_rules::register::{Address, AddressError, Table};
-use fieldgate_rules::signal::{
-    DataType, Report, SignalSource, SignalSpec, WordOrder, WriteFunction, WriteSpec,
-};
+use fieldgate_rules::signal::{DataType, Report, SignalSource, SignalSpec, WordOrder};
 use serde::Deserialize;
 use toml::de::DeValue;
 
 use super::fields::{Fields, Found, Wrong, list, nearest};
 use super::units::{UnitError, parse_duration};
+use super::write_file::read_write;
 
 /// How long a signal that reports on change may be silent, if its profile does not say: four
 /// samples an hour cost little and tell rest from silence.
@@ -41,20 +40,6 @@ pub(super) enum Raw {
 enum OneOrMore {
     One(Raw),
     More(Vec<Raw>),
-}
-
-/// `write = true` or `write = { fc = "multiple" }`.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected true, false or { fc = \"multiple\" }")]
-enum RawWrite {
-    Flag(bool),
-    Rule(RawWriteRule),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWriteRule {
-    fc: String,
 }
 
 /// `report = "on_change"` or `report = { deadband = 0.5, max_silence = "1 min" }`.
@@ -185,76 +170,71 @@ fn read_report(fields: &mut Fields<'_>) -> Report {
 }
 
 fn read_source(fields: &mut Fields<'_>) -> Option<SignalSource> {
-    if let Some(Found { value, line }) = fields.take::<String>("from") {
-        let kind = fields.parse("kind", |text| {
-            ValueKind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-                let known = ValueKind::ALL.map(ValueKind::as_str);
-                Wrong::new(format!("`{text}` is not a kind"))
-                    .hint(format!("known are {}", list(&known)))
-            })
-        });
-        if value != "parser" {
-            fields.wrong(
-                line,
-                Wrong::new(format!("`from`: `{value}` is not a source"))
-                    .hint("write `from = \"parser\"`, or `read = \"hr:0\"` for a register"),
-            );
-            return None;
-        }
-        return Some(SignalSource::Parser { kind: kind.map_or(ValueKind::Float64, |k| k.value) });
+    if let Some(from) = fields.take::<String>("from") {
+        return read_parsed(fields, &from);
     }
-    let read = fields.parse_required("read", |text| {
-        let (address, bit) = match text.split_once('/') {
-            None => (text, None),
-            Some((address, bit)) => (address, Some(bit)),
-        };
-        let address = address.parse::<Address>().map_err(|error| address_wrong(&error))?;
-        let bit = bit.map(|bit| match bit.trim().parse::<u8>() {
-            Ok(bit) if bit < 16 => Ok(bit),
-            Ok(_) | Err(_) => Err(Wrong::new(format!("`{bit}` is not a bit of a register"))
-                .hint("bits are 0 (least significant) to 15, as in `hr:5/3`")),
-        });
-        Ok((address, bit.transpose()?))
-    });
+    let read = fields.parse_required("read", parse_place);
     let kind = fields.take::<String>("type");
     let order = fields.parse("order", parse_order).map_or(WordOrder::Abcd, |found| found.value);
     let registers = fields.take::<u16>("registers");
     let Found { value: (address, bit), line } = read?;
     let is_bits = address.table.is_bits();
-    match (kind.as_ref().map(|kind| kind.value.as_str()), bit) {
-        (Some("bit") | None, Some(bit)) if !is_bits => {
-            Some(SignalSource::RegisterBit { address, bit })
+    let wrong = match (kind, bit) {
+        (kind, Some(bit)) if !is_bits && kind.as_ref().is_none_or(|k| k.value == "bit") => {
+            return Some(SignalSource::RegisterBit { address, bit });
         }
-        (Some("bit") | None, None) if is_bits => Some(SignalSource::Bit { address }),
-        (Some("bit"), None) => {
-            fields.wrong(
-                line,
-                Wrong::new("`read` does not say which bit")
-                    .hint("write the bit behind the register, as in `hr:5/3`"),
-            );
-            None
+        (kind, None) if is_bits && kind.as_ref().is_none_or(|k| k.value == "bit") => {
+            return Some(SignalSource::Bit { address });
         }
-        (None, None) => {
-            fields.wrong(line, Wrong::new("has no `type`").hint(types_hint()));
-            None
-        }
-        (Some(_) | None, _) if is_bits || bit.is_some() => {
-            let what = format!("`read`: {address} is a single bit, so its type is `bit`");
-            fields.wrong(line, Wrong::new(what));
-            None
-        }
-        (Some(name), _) => {
-            let line = kind.as_ref().map_or(line, |kind| kind.line);
-            let data = read_type(fields, name, line, registers)?;
-            if u32::from(address.offset) + u32::from(data.registers()) > 0x1_0000 {
-                let what = format!("`read`: {data} at {address} goes beyond address 65535");
-                fields.wrong(line, Wrong::new(what));
-                return None;
+        (Some(kind), None) if kind.value == "bit" => Wrong::new("`read` does not say which bit")
+            .hint("write the bit behind the register, as in `hr:5/3`"),
+        (None, None) => Wrong::new("has no `type`").hint(types_hint()),
+        (Some(kind), None) if !is_bits => {
+            let data = read_type(fields, &kind, registers)?;
+            if u32::from(address.offset) + u32::from(data.registers()) <= 0x1_0000 {
+                return Some(SignalSource::Registers { address, data, order });
             }
-            Some(SignalSource::Registers { address, data, order })
+            Wrong::new(format!("`read`: {data} at {address} goes beyond address 65535"))
         }
-        (None, Some(_)) => None,
+        (Some(_) | None, Some(_) | None) => {
+            Wrong::new(format!("`read`: {address} is a single bit, so its type is `bit`"))
+        }
+    };
+    fields.wrong(line, wrong);
+    None
+}
+
+/// `from = "parser"`, and the kind of what it gives.
+fn read_parsed(fields: &mut Fields<'_>, from: &Found<String>) -> Option<SignalSource> {
+    let kind = fields.parse("kind", |text| {
+        ValueKind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            let known = ValueKind::ALL.map(ValueKind::as_str);
+            Wrong::new(format!("`{text}` is not a kind"))
+                .hint(format!("known are {}", list(&known)))
+        })
+    });
+    if from.value == "parser" {
+        return Some(SignalSource::Parser { kind: kind.map_or(ValueKind::Float64, |k| k.value) });
     }
+    let wrong = Wrong::new(format!("`from`: `{}` is not a source", from.value));
+    let hint = "write `from = \"parser\"`, or `read = \"hr:0\"` for a register";
+    fields.wrong(from.line, wrong.hint(hint));
+    None
+}
+
+/// An address, with a bit behind it if it is one of a register: `hr:5/3`.
+fn parse_place(text: &str) -> Result<(Address, Option<u8>), Wrong> {
+    let (address, bit) = match text.split_once('/') {
+        None => (text, None),
+        Some((address, bit)) => (address, Some(bit)),
+    };
+    let address = address.parse::<Address>().map_err(|error| address_wrong(&error))?;
+    let bit = bit.map(|bit| match bit.trim().parse::<u8>() {
+        Ok(bit) if bit < 16 => Ok(bit),
+        Ok(_) | Err(_) => Err(Wrong::new(format!("`{bit}` is not a bit of a register"))
+            .hint("bits are 0 (least significant) to 15, as in `hr:5/3`")),
+    });
+    Ok((address, bit.transpose()?))
 }
 
 fn types_hint() -> String {
@@ -263,10 +243,10 @@ fn types_hint() -> String {
 
 fn read_type(
     fields: &mut Fields<'_>,
-    name: &str,
-    line: usize,
+    kind: &Found<String>,
     registers: Option<Found<u16>>,
 ) -> Option<DataType> {
+    let (name, line) = (kind.value.as_str(), kind.line);
     if name == "string" {
         let length = registers.as_ref().map(|registers| registers.value);
         let max = Table::HoldingRegister.read_max();
@@ -354,50 +334,6 @@ impl std::fmt::Display for Raw {
         match self {
             Self::Number(number) => number.fmt(f),
             Self::Text(text) => text.fmt(f),
-        }
-    }
-}
-
-fn read_write(fields: &mut Fields<'_>, source: Option<SignalSource>) -> Option<WriteSpec> {
-    let Found { value, line } = fields.take::<RawWrite>("write")?;
-    let function = match value {
-        RawWrite::Flag(false) => return None,
-        RawWrite::Flag(true) => WriteFunction::Auto,
-        RawWrite::Rule(rule) => match rule.fc.as_str() {
-            "auto" => WriteFunction::Auto,
-            "single" => WriteFunction::Single,
-            "multiple" => WriteFunction::Multiple,
-            other => {
-                let what = format!("`write`: `{other}` is not a way to write");
-                fields.wrong(line, Wrong::new(what).hint("known are `auto`, `single`, `multiple`"));
-                return None;
-            }
-        },
-    };
-    let refused = match source? {
-        SignalSource::Registers { address, data, .. } => match (address.table, function) {
-            (Table::HoldingRegister, WriteFunction::Single) if data.registers() > 1 => {
-                Some(format!("FC 6 writes one register, not {data}"))
-            }
-            (Table::HoldingRegister, _) => None,
-            (Table::Coil | Table::DiscreteInput | Table::InputRegister, _) => {
-                Some(format!("{address} cannot be written, only holding registers and coils can"))
-            }
-        },
-        SignalSource::Bit { address } if address.table == Table::Coil => None,
-        SignalSource::Bit { address } => {
-            Some(format!("{address} cannot be written, only holding registers and coils can"))
-        }
-        SignalSource::RegisterBit { .. } => {
-            Some("one bit of a register cannot be written".to_owned())
-        }
-        SignalSource::Parser { .. } => Some("what a parser gives cannot be written".to_owned()),
-    };
-    match refused {
-        None => Some(WriteSpec { function }),
-        Some(why) => {
-            fields.wrong(line, Wrong::new(format!("`write`: {why}")));
-            None
         }
     }
 }

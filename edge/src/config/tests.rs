@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use fieldgate_rules::register::Table;
+
 use super::*;
 
 const GOOD: &str = r#"[gateway]
@@ -323,9 +325,11 @@ fn check_profile(text: &str, expected: &[&str]) {
     assert_eq!(loaded.config.devices.len(), 0);
 }
 
+/// How the profiles of the rows begin; the first signal's fields follow from line 6 on.
+const HEAD: &str = "[profile]\nname = \"mine\"\nversion = 1\n[[signal]]\nname = \"a\"\n";
+
 #[test]
-fn a_wrong_profile_says_everything_that_is_wrong_with_it() {
-    const HEAD: &str = "[profile]\nname = \"mine\"\nversion = 1\n[[signal]]\nname = \"a\"\n";
+fn a_wrong_signal_says_everything_that_is_wrong_with_it() {
     for (rest, expected) in [
         (
             "read = \"hr:65536\"\ntype = \"u16\"\n",
@@ -333,7 +337,7 @@ fn a_wrong_profile_says_everything_that_is_wrong_with_it() {
         ),
         (
             "read = \"hr:65535\"\ntype = \"f32\"\n",
-            &["7: [[signal]] `read`: f32 at hr:65535 (4x65536) goes beyond address 65535"],
+            &["6: [[signal]] `read`: f32 at hr:65535 (4x65536) goes beyond address 65535"],
         ),
         (
             "read = \"100\"\ntype = \"u16\"\n",
@@ -379,9 +383,17 @@ fn a_wrong_profile_says_everything_that_is_wrong_with_it() {
             "read = \"hr:0\"\ntype = \"string\"\nregisters = 126\n",
             &["8: [[signal]] a `string` needs `registers`, from 1 to 125"],
         ),
+    ] {
+        check_profile(&format!("{HEAD}{rest}"), expected);
+    }
+}
+
+#[test]
+fn a_wrong_profile_says_everything_that_is_wrong_with_it() {
+    for (rest, expected) in [
         (
             "read = \"hr:0\"\ntype = \"u16\"\n[[signal]]\nname = \"a\"\nread = \"hr:1\"\ntype = \"u16\"\n",
-            &["8: [[signal]] has the name `a` of another signal"],
+            &["8: [[signal]] has the name `a` of another signal"][..],
         ),
         (
             "read = \"hr:0\"\ntype = \"u16\"\n[[alarm]]\nname = \"x\"\nsignal = \"b\"\nhigh = 1\nlow = 0\nseverity = \"loud\"\n",
@@ -426,7 +438,6 @@ fn every_shipped_profile_loads_and_passes_its_own_tests() {
     let meter = library.get("demo-meter").and_then(|meter| meter.as_ref().ok()).expect("shipped");
     assert_eq!(meter.signals.len(), 40);
     let plan: Vec<_> = meter.plan().iter().map(|read| (read.table, read.count)).collect();
-    use fieldgate_rules::register::Table;
     assert_eq!(plan, [(Table::Coil, 1), (Table::InputRegister, 76), (Table::HoldingRegister, 1)]);
     let tested: usize = meter.tests[0].expect.len();
     assert_eq!(tested, 40, "the first test covers every signal");

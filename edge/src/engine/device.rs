@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fieldgate_model::{
-    AlarmKey, AlarmTransition, Cause, DeviceName, EventRecord, Millis, Quality, Sample, SignalIndex, Value,
+    AlarmKey, AlarmTransition, Cause, DeviceName, EventRecord, Millis, Quality, Sample,
+    SignalIndex, Value,
 };
 use fieldgate_rules::alarm::{Alarm, StoredAlarm};
 use fieldgate_rules::decode::{accept, decode};
@@ -111,9 +112,9 @@ impl Device {
         let mut unknown = Vec::new();
         for reading in readings {
             let declared = profile.signal(&reading.name);
-            let Some((place, spec)) = declared.filter(|(_, spec)| {
-                matches!(spec.source, SignalSource::Parser { .. })
-            }) else {
+            let Some((place, spec)) =
+                declared.filter(|(_, spec)| matches!(spec.source, SignalSource::Parser { .. }))
+            else {
                 unknown.push(reading.name.to_string());
                 continue;
             };
@@ -218,7 +219,6 @@ fn is_news(
     }
     match (&stored.value, &sample.value, report) {
         (None, None, _) => false,
-        (Some(_), Some(_), Report::Always) => true,
         (Some(old), Some(new), Report::OnChange { deadband, max_silence }) => {
             let moved = match (number(old), number(new)) {
                 (Some(old), Some(new)) => (old - new).abs() > deadband,
@@ -226,6 +226,6 @@ fn is_news(
             };
             moved || sample.at.since(stored.at) >= max_silence
         }
-        (Some(_), None, _) | (None, Some(_), _) => true,
+        (Some(_), Some(_), Report::Always) | (Some(_), None, _) | (None, Some(_), _) => true,
     }
 }

@@ -89,7 +89,7 @@ impl Parsers {
             return Ok(());
         }
         let (jobs, inbox) = mpsc::channel(WAITING_MAX);
-        let (loaded, outcome) = std::sync::mpsc::channel();
+        let (loaded, outcome) = std::sync::mpsc::sync_channel(1);
         let running_since = Arc::new(AtomicU64::new(0));
         let runner = Runner {
             since: Arc::clone(&running_since),

@@ -154,7 +154,8 @@ impl Task {
         let unknown = device.handle_readings(readings, parsed.at, &mut found);
         if let Some(name) = unknown.first() {
             self.skipped += unknown.len() as u64;
-            let text = format!("gives `{name}`, which the profile does not declare `from = \"parser\"`");
+            let text =
+                format!("gives `{name}`, which the profile does not declare `from = \"parser\"`");
             if self.parser_errors.get(&parsed.device) != Some(&text) {
                 tracing::warn!(device = %device.name, error = text, "the parser is odd");
                 self.parser_errors.insert(parsed.device, text);

@@ -62,6 +62,7 @@ pub struct SyncOutputs {
 }
 
 /// How the uplink is.
+#[expect(clippy::struct_excessive_bools, reason = "independent findings, shown as they are")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SyncStatus {
     /// A connection stands.
@@ -74,6 +75,8 @@ pub struct SyncStatus {
     pub withheld: bool,
     /// Sealed records that the cloud has not committed.
     pub backlog: u64,
+    /// Records sealed so far, over all streams that are held, as far as this task knows.
+    pub sealed: u64,
     /// Batches sent since the start, resends included.
     pub batches_sent: u64,
     /// Down messages that could not be decoded.

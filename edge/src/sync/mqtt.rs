@@ -56,7 +56,11 @@ impl Publisher {
     /// Publishes unless the client is full; says whether it did.
     pub(super) fn publish(&self, kind: UpKind, payload: Vec<u8>) -> bool {
         if payload.len() > MESSAGE_BYTES_MAX {
-            tracing::error!(kind = kind.as_str(), bytes = payload.len(), "message too long, not sent");
+            tracing::error!(
+                kind = kind.as_str(),
+                bytes = payload.len(),
+                "message too long, not sent"
+            );
             return false;
         }
         let qos = match kind {
@@ -174,8 +178,8 @@ fn options(setup: &LinkSetup) -> MqttOptions {
 /// Between three quarters and five quarters of `delay`: a thousand gateways that lost their cloud
 /// together must not come back together.
 fn jittered(delay: Millis) -> Duration {
-    let mut byte = [128];
+    let mut byte = [0];
     // Without a random byte the delay is merely exact.
-    drop(getrandom::fill(&mut byte));
-    Duration::from_millis(delay.0 * 3 / 4 + delay.0 * u64::from(byte[0]) / 512)
+    let random = if getrandom::fill(&mut byte).is_ok() { byte[0] } else { 128 };
+    Duration::from_millis(delay.0 * 3 / 4 + delay.0 * u64::from(random) / 512)
 }

@@ -1,12 +1,10 @@
 //! Present: the newest values for whoever looks on, past all queues and outside history.
 
-use fieldgate_model::{BootId, CatalogueId, Millis, Sample, UtcMillis, Value};
-use fieldgate_wire::{MESSAGE_BYTES_MAX, Present};
+use fieldgate_model::{BootId, CatalogueId, Millis, Sample, UtcMillis};
+use fieldgate_wire::{MESSAGE_BYTES_MAX, Present, sample_bytes_max};
 
 use crate::engine::Snapshot;
 
-/// What a sample may take at worst, besides its text.
-const SAMPLE_BYTES: usize = 32;
 /// Leaves room for the envelope and for active alarms.
 const SAMPLES_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 /// Alarms shown in one message; each has bounded texts.
@@ -49,10 +47,7 @@ impl PresentFrame {
 fn fitting(samples: &[Sample]) -> usize {
     let mut bytes = 0;
     let fits = |sample: &&Sample| {
-        bytes += SAMPLE_BYTES;
-        if let Some(Value::Text(text)) = &sample.value {
-            bytes += text.len();
-        }
+        bytes += sample_bytes_max(sample);
         bytes <= SAMPLES_BYTES_MAX
     };
     samples.iter().take_while(fits).count().max(1).min(samples.len())

@@ -235,7 +235,10 @@ impl Task {
             chains.get(&(cursor.incarnation, cursor.stream, cursor.committed)).copied().flatten()
         };
         if self.contested != welcome.contested {
-            tracing::warn!(contested = welcome.contested, "the cloud's view of our identity changed");
+            tracing::warn!(
+                contested = welcome.contested,
+                "the cloud's view of our identity changed"
+            );
         }
         self.contested = welcome.contested;
         self.sender.handle_welcome(&welcome, chain_at);
@@ -301,8 +304,9 @@ impl Task {
                 }
                 SenderEffect::Rebuild => {
                     self.publisher = None;
-                    // One wish is enough; the client takes it with its next turn.
-                    drop(self.rebuild.try_send(()));
+                    if self.rebuild.try_send(()).is_err() {
+                        tracing::debug!("a rebuild is under way already");
+                    }
                 }
             }
         }
@@ -375,10 +379,7 @@ impl Task {
         Ok(())
     }
 
-    async fn send_catalogue(
-        &self,
-        id: fieldgate_model::CatalogueId,
-    ) -> Result<(), SyncError> {
+    async fn send_catalogue(&self, id: fieldgate_model::CatalogueId) -> Result<(), SyncError> {
         let Some(body) = self.setup.buffer.catalogue(id).await? else {
             tracing::error!(catalogue = %id, "the cloud asks for a catalogue that is not here");
             return Ok(());
@@ -433,6 +434,7 @@ impl Task {
             next.contested = self.contested;
             next.withheld = self.setup.withheld;
             next.backlog = self.sender.backlog();
+            next.sealed = self.sender.heads().iter().map(|head| head.next.0).sum();
             let changed = *status != next;
             *status = next;
             changed

@@ -9,6 +9,10 @@ CREATE TABLE tenant (
     suspended_at INTEGER
 ) STRICT;
 
+-- The root of the tree. Nobody can log in as it until somebody with the data folder makes a token.
+INSERT INTO tenant (id, name, created_at)
+VALUES ('management', 'Management', CAST(unixepoch('subsec') * 1000 AS INTEGER));
+
 -- Only the hash of a token is kept. `scopes` is a space-separated list.
 CREATE TABLE token (
     id         TEXT PRIMARY KEY,
@@ -125,7 +129,8 @@ CREATE TABLE alarm (
     UNIQUE (gateway, device, alarm, occurrence)
 ) STRICT;
 
--- `state`: accepted, sent, done, failed, expired, cancelled, interrupted, unconfirmed.
+-- `state`: accepted, sent, done, failed, expired, cancelled, interrupted, unconfirmed. Values are
+-- text with their kind, `float64:230.2`. `failure` is the kind of a failure, `reason` is for people.
 CREATE TABLE command (
     id              TEXT PRIMARY KEY,
     tenant          TEXT NOT NULL,
@@ -144,6 +149,7 @@ CREATE TABLE command (
     sent_at         INTEGER,
     closed_at       INTEGER,
     read_back       TEXT,
+    failure         TEXT,
     reason          TEXT,
     UNIQUE (tenant, idempotency_key)
 ) STRICT;

@@ -1,0 +1,243 @@
+//! `/v1/signals/{id}/…`: the history of one signal.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, VARY};
+use axum::response::{IntoResponse, Response};
+use fieldgate_model::{IncarnationId, Millis, Position, UtcMillis};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::export::{Format, export, negotiate};
+use super::fields::{self, Fields, Named, Parameters};
+use super::gateways::owned;
+use super::problem::{Problem, ProblemBody};
+use super::{cursor, export};
+use crate::auth::Caller;
+use crate::show;
+use crate::state::AppState;
+use crate::store::query::{SamplePlace, SampleQuery, SignalId, StoredSample};
+use crate::store::{Bucket, Scopes};
+
+/// Samples in a JSON page: half a megabyte.
+const LIMIT_MAX: usize = 10_000;
+
+const LIMIT_DEFAULT: usize = 1000;
+
+/// Points of a summary: more than the pixels of a wide screen tell nothing.
+const POINTS_MAX: usize = 2000;
+
+const POINTS_DEFAULT: usize = 300;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(samples)).routes(routes!(summary))
+}
+
+/// One sample.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SampleDto {
+    /// `null` while its time is not known.
+    pub(super) at: Option<String>,
+    /// The engineering value; an integer beyond 2^53 is a string; `null` if the quality is bad.
+    pub(super) value: serde_json::Value,
+    /// `good`, `uncertain`, or why there is no value.
+    pub(super) quality: String,
+    /// When the cloud made it durable.
+    pub(super) committed_at: String,
+}
+
+/// A page of samples.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SamplePageDto {
+    items: Vec<SampleDto>,
+    /// The cursor of the next page.
+    next: Option<String>,
+}
+
+/// One stretch of time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BucketDto {
+    /// Where it begins.
+    at: String,
+    min: Option<f64>,
+    max: Option<f64>,
+    mean: Option<f64>,
+    last: Option<f64>,
+    /// Samples with a number.
+    count: u64,
+    /// Samples without a value.
+    bad: u64,
+}
+
+/// A signal's history, folded.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Summary {
+    items: Vec<BucketDto>,
+    /// How long each stretch is, in milliseconds.
+    width_ms: u64,
+    /// The range has more samples than a summary reads; what is told ends before it.
+    cut: bool,
+}
+
+#[utoipa::path(get, path = "/v1/signals/{id}/samples", tag = "signals",
+    description = "Ordered by time, then by the gateway's incarnation and position. As JSON, or \
+        by `Accept` as `text/csv` or `application/x-ndjson`, which stream the whole range.",
+    params(
+        ("id" = String, Path, description = "`{gateway}.{device}.{signal}`"),
+        ("from" = Option<String>, Query, description = "inclusive; RFC 3339 or milliseconds"),
+        ("to" = Option<String>, Query, description = "exclusive; RFC 3339 or milliseconds"),
+        ("limit" = Option<u32>, Query, description = "1 to 10,000; 1,000 if not given; CSV and \
+            NDJSON: up to 5,000,000, and everything if not given"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+        ("unplaced" = Option<bool>, Query, description = "also samples whose time is not known"),
+    ),
+    responses(
+        (status = 200, content(
+            (SamplePageDto = "application/json"),
+            (String = "text/csv"),
+            (String = "application/x-ndjson"),
+        )),
+        (status = 400, body = ProblemBody), (status = 404, body = ProblemBody),
+    ))]
+async fn samples(
+    State(state): State<AppState>,
+    caller: Caller,
+    id: Named,
+    headers: HeaderMap,
+    Parameters(mut query): Parameters,
+) -> Result<Response, Problem> {
+    caller.need(Scopes::READ)?;
+    let id = id.parse(|text| SignalId::parse(&text))?;
+    let format = negotiate(&headers)?;
+    let (from, to) = range(&mut query);
+    let most = if format == Format::Json { LIMIT_MAX } else { export::SAMPLES_MAX };
+    let limit = query.take("limit", fields::count(most));
+    let after = query.take("cursor", |cursor| decode_place(&id, cursor));
+    let unplaced = query.take("unplaced", fields::flag).unwrap_or(false);
+    query.finish()?;
+    owned(&state, &caller, id.gateway.clone()).await.map_err(|problem| match problem {
+        Problem::NotFound(_) => Problem::NotFound("signal"),
+        other => other,
+    })?;
+    let wanted = SampleQuery { signal: id.clone(), from, to, after, unplaced };
+    let body = match format {
+        Format::Json => {
+            let limit = limit.unwrap_or(LIMIT_DEFAULT);
+            let page = state.readers.samples(wanted, limit).await?;
+            let page = page.ok_or(Problem::NotFound("signal"))?;
+            let last = page.samples.last().filter(|_| page.more);
+            let next = last.map(|last| encode_place(&id, last.place));
+            let items = page.samples.iter().map(sample_dto).collect();
+            let page = SamplePageDto { items, next };
+            return Ok(([(VARY, "accept")], Json(page)).into_response());
+        }
+        Format::Csv | Format::Ndjson => export(&state, wanted, limit, format).await?,
+    };
+    let headers = [(CONTENT_TYPE, format.media()), (VARY, "accept")];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+#[utoipa::path(get, path = "/v1/signals/{id}/summary", tag = "signals",
+    description = "The range in equal stretches, each with what a chart needs; empty ones are \
+        left out.",
+    params(
+        ("id" = String, Path, description = "`{gateway}.{device}.{signal}`"),
+        ("from" = String, Query, description = "inclusive; RFC 3339 or milliseconds"),
+        ("to" = String, Query, description = "exclusive; RFC 3339 or milliseconds"),
+        ("points" = Option<u32>, Query, description = "1 to 2,000; 300 if not given"),
+    ),
+    responses((status = 200, body = Summary), (status = 400, body = ProblemBody),
+        (status = 404, body = ProblemBody)))]
+async fn summary(
+    State(state): State<AppState>,
+    caller: Caller,
+    id: Named,
+    Parameters(mut query): Parameters,
+) -> Result<Json<Summary>, Problem> {
+    caller.need(Scopes::READ)?;
+    let id = id.parse(|text| SignalId::parse(&text))?;
+    let (from, to) = (query.need("from", fields::time), query.need("to", fields::time));
+    let points = query.take("points", fields::count(POINTS_MAX)).unwrap_or(POINTS_DEFAULT);
+    if from.zip(to).is_some_and(|(from, to)| to <= from) {
+        query.wrong("to", "must be after `from`");
+    }
+    query.finish()?;
+    let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+    owned(&state, &caller, id.gateway.clone()).await.map_err(|problem| match problem {
+        Problem::NotFound(_) => Problem::NotFound("signal"),
+        other => other,
+    })?;
+    let span = u64::try_from(to.0.saturating_sub(from.0)).unwrap_or_default();
+    let width = Millis(span.div_ceil(u64::try_from(points).unwrap_or(u64::MAX)).max(1));
+    let wanted =
+        SampleQuery { signal: id, from: Some(from), to: Some(to), after: None, unplaced: false };
+    let buckets = state.readers.summary(wanted, from, width).await?;
+    let buckets = buckets.ok_or(Problem::NotFound("signal"))?;
+    let read: u64 = buckets.iter().map(|bucket| bucket.count + bucket.bad).sum();
+    let cut = read >= crate::store::SUMMARY_SAMPLES_MAX;
+    let items = buckets.iter().map(bucket_dto).collect();
+    Ok(Json(Summary { items, width_ms: width.0, cut }))
+}
+
+fn range(query: &mut Fields) -> (Option<UtcMillis>, Option<UtcMillis>) {
+    let (from, to) = (query.take("from", fields::time), query.take("to", fields::time));
+    if from.zip(to).is_some_and(|(from, to)| to < from) {
+        query.wrong("to", "must not be before `from`");
+    }
+    (from, to)
+}
+
+pub(super) fn sample_dto(sample: &StoredSample) -> SampleDto {
+    let value = sample.value.as_ref();
+    SampleDto {
+        at: sample.at().map(show::rfc3339),
+        value: value.map(|value| show::engineering(value, sample.signal.scale)).unwrap_or_default(),
+        quality: sample.quality.to_string(),
+        committed_at: show::rfc3339(sample.committed_at),
+    }
+}
+
+fn bucket_dto(bucket: &Bucket) -> BucketDto {
+    let some = |value: f64| (bucket.count > 0).then_some(value);
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let mean = bucket.sum / bucket.count as f64;
+    BucketDto {
+        at: show::rfc3339(bucket.at),
+        min: some(bucket.min),
+        max: some(bucket.max),
+        mean: some(mean),
+        last: some(bucket.last),
+        count: bucket.count,
+        bad: bucket.bad,
+    }
+}
+
+fn encode_place(signal: &SignalId, place: SamplePlace) -> String {
+    let place = match place {
+        SamplePlace::Placed(at, incarnation, position) => {
+            format!("{} {incarnation} {}", at.0, position.0)
+        }
+        SamplePlace::Unplaced(incarnation, position) => format!("- {incarnation} {}", position.0),
+    };
+    cursor::encode(&format!("samples of {signal}"), &place)
+}
+
+fn decode_place(signal: &SignalId, cursor: &serde_json::Value) -> Result<SamplePlace, String> {
+    let place = cursor::decode(&format!("samples of {signal}"), cursor)?;
+    let mut words = place.split(' ');
+    let mut read = || {
+        let at = words.next()?;
+        let incarnation = u128::from_str_radix(words.next()?, 16).ok()?.to_be_bytes();
+        let incarnation = IncarnationId(incarnation);
+        let position = Position(words.next()?.parse().ok()?);
+        match at {
+            "-" => Some(SamplePlace::Unplaced(incarnation, position)),
+            at => Some(SamplePlace::Placed(UtcMillis(at.parse().ok()?), incarnation, position)),
+        }
+    };
+    read().ok_or_else(|| "is not a cursor of this list".to_owned())
+}

@@ -1,0 +1,279 @@
+//! What comes up from gateways: epochs, batches, catalogues.
+
+use fieldgate_model::{
+    AlarmState, BootId, CatalogueId, Cursor, Digest, Epoch, GatewayId, IncarnationId, Position,
+    Stream, TenantId, UtcMillis,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::command;
+use super::rows::{count, damaged, id, not_found, number};
+use crate::store::{AlarmChange, Commit, GatewayState, Reservation, StoreError};
+
+/// The ledger's day, UTC.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+pub(super) fn gateway(
+    connection: &Connection,
+    gateway: &GatewayId,
+) -> Result<Option<GatewayState>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT tenant, epoch, boot, contested,
+                (SELECT suspended_at IS NOT NULL FROM tenant WHERE id = gateway.tenant) AS suspended
+         FROM gateway WHERE id = ?1",
+    )?;
+    let state = statement.query_row(params![gateway.as_str()], |row| {
+        Ok(GatewayState {
+            tenant: id(row, "tenant", TenantId::new)?,
+            suspended: row.get("suspended")?,
+            epoch: Epoch(number(row, "epoch")?),
+            boot: row.get::<_, Option<[u8; 16]>>("boot")?.map(BootId),
+            contested: row.get("contested")?,
+            cursors: Vec::new(),
+        })
+    });
+    let Some(mut state) = state.optional()? else { return Ok(None) };
+    let mut statement = connection.prepare_cached(
+        "SELECT incarnation, stream, committed, chain FROM cursor WHERE gateway = ?1",
+    )?;
+    state.cursors =
+        statement.query_map(params![gateway.as_str()], cursor)?.collect::<Result<_, _>>()?;
+    Ok(Some(state))
+}
+
+fn cursor(row: &Row<'_>) -> rusqlite::Result<Cursor> {
+    let code: u8 = row.get("stream")?;
+    Ok(Cursor {
+        incarnation: IncarnationId(row.get("incarnation")?),
+        stream: Stream::from_code(code).ok_or_else(|| damaged("no such stream"))?,
+        committed: Position(number(row, "committed")?),
+        chain: Digest(row.get("chain")?),
+    })
+}
+
+pub(super) fn reserve(
+    connection: &Connection,
+    reservation: &Reservation,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    // An epoch only grows, whoever asks and in whatever order.
+    let changed = connection
+        .prepare_cached(
+            "UPDATE gateway
+             SET epoch = max(epoch, ?2), boot = ?3, contested = ?4, software = ?5, generation = ?6,
+                 last_hello_at = ?7, last_seen_at = ?7
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            reservation.gateway.as_str(),
+            count(reservation.epoch.0),
+            reservation.boot.0,
+            reservation.contested,
+            reservation.software,
+            count(reservation.generation),
+            now.0
+        ])?;
+    if changed == 0 {
+        return Err(not_found("gateway", reservation.gateway.as_str()));
+    }
+    Ok(())
+}
+
+pub(super) fn commit(
+    connection: &mut Connection,
+    commits: &[Commit],
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    let transaction = connection.transaction()?;
+    for commit in commits {
+        if !is_stored(&transaction, commit)? {
+            insert_batch(&transaction, commit, now)?;
+            advance(&transaction, commit)?;
+            book(&transaction, commit, now)?;
+            for change in &commit.alarms {
+                project(&transaction, commit, change)?;
+            }
+            for closing in &commit.closings {
+                command::close(&transaction, &commit.gateway, closing, now)?;
+            }
+        }
+        transaction
+            .prepare_cached("UPDATE gateway SET last_seen_at = ?2 WHERE id = ?1")?
+            .execute(params![commit.gateway.as_str(), now.0])?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Whether the batch is committed already; an error if it does not stand at its cursor.
+fn is_stored(connection: &Connection, commit: &Commit) -> Result<bool, StoreError> {
+    let committed: Option<i64> = connection
+        .prepare_cached(
+            "SELECT committed FROM cursor WHERE gateway = ?1 AND incarnation = ?2 AND stream = ?3",
+        )?
+        .query_row(
+            params![commit.gateway.as_str(), commit.incarnation.0, commit.stream.code()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let committed = committed.unwrap_or(0);
+    let (first, next) = (count(commit.first.0), count(commit.next.0));
+    if first < next && next <= committed {
+        return Ok(true);
+    }
+    if first == committed && first < next {
+        return Ok(false);
+    }
+    Err(StoreError::OutOfOrder { gateway: commit.gateway.clone() })
+}
+
+fn insert_batch(
+    connection: &Connection,
+    commit: &Commit,
+    now: UtcMillis,
+) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO batch (tenant, gateway, incarnation, stream, first, next, catalogue,
+                                from_at, to_at, state, committed_at, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?
+        .execute(params![
+            commit.tenant.as_str(),
+            commit.gateway.as_str(),
+            commit.incarnation.0,
+            commit.stream.code(),
+            count(commit.first.0),
+            count(commit.next.0),
+            commit.catalogue.map(|catalogue| catalogue.0),
+            commit.span.map(|(from, _)| from.0),
+            commit.span.map(|(_, to)| to.0),
+            commit.state.code(),
+            now.0,
+            commit.body
+        ])?;
+    Ok(())
+}
+
+fn advance(connection: &Connection, commit: &Commit) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO cursor (gateway, incarnation, stream, committed, chain)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (gateway, incarnation, stream)
+             DO UPDATE SET committed = excluded.committed, chain = excluded.chain",
+        )?
+        .execute(params![
+            commit.gateway.as_str(),
+            commit.incarnation.0,
+            commit.stream.code(),
+            count(commit.next.0),
+            commit.chain.0
+        ])?;
+    Ok(())
+}
+
+fn book(connection: &Connection, commit: &Commit, now: UtcMillis) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO ledger (tenant, gateway, day, batches, samples, events, bytes)
+             VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6)
+             ON CONFLICT (tenant, gateway, day) DO UPDATE SET
+                 batches = batches + 1,
+                 samples = samples + excluded.samples,
+                 events = events + excluded.events,
+                 bytes = bytes + excluded.bytes",
+        )?
+        .execute(params![
+            commit.tenant.as_str(),
+            commit.gateway.as_str(),
+            now.0.div_euclid(DAY_MS),
+            count(commit.samples),
+            count(commit.events),
+            i64::try_from(commit.body.len()).unwrap_or(i64::MAX)
+        ])?;
+    Ok(())
+}
+
+/// Brings the alarm's row up to this transition, if it is not further already.
+fn project(
+    connection: &Connection,
+    commit: &Commit,
+    change: &AlarmChange,
+) -> Result<(), StoreError> {
+    let transition = &change.transition;
+    let at = change.at.map(|at| at.0);
+    let (raised_at, returned_at) = match transition.state {
+        AlarmState::Active => (at, None),
+        AlarmState::Normal => (None, at),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO alarm (tenant, gateway, device, alarm, occurrence, transition, state,
+                                severity, signal, value, limit_value, message, raised_at,
+                                returned_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT (gateway, device, alarm, occurrence) DO UPDATE SET
+                 transition = excluded.transition,
+                 state = excluded.state,
+                 severity = excluded.severity,
+                 signal = excluded.signal,
+                 value = excluded.value,
+                 limit_value = excluded.limit_value,
+                 message = excluded.message,
+                 raised_at = coalesce(excluded.raised_at, alarm.raised_at),
+                 returned_at = coalesce(excluded.returned_at, alarm.returned_at)
+             WHERE alarm.transition < excluded.transition",
+        )?
+        .execute(params![
+            commit.tenant.as_str(),
+            commit.gateway.as_str(),
+            transition.key.device.as_str(),
+            transition.key.alarm.as_str(),
+            count(transition.occurrence),
+            count(transition.transition),
+            transition.state.as_str(),
+            transition.severity.as_str(),
+            transition.signal.as_str(),
+            transition.value,
+            transition.limit,
+            transition.message,
+            raised_at,
+            returned_at
+        ])?;
+    Ok(())
+}
+
+pub(super) fn save_catalogue(
+    connection: &mut Connection,
+    gateway: &GatewayId,
+    id: &CatalogueId,
+    body: &[u8],
+) -> Result<(), StoreError> {
+    let transaction = connection.transaction()?;
+    let changed = transaction
+        .prepare_cached("UPDATE gateway SET catalogue = ?2 WHERE id = ?1")?
+        .execute(params![gateway.as_str(), id.0])?;
+    if changed == 0 {
+        return Err(not_found("gateway", gateway.as_str()));
+    }
+    // The id is the hash of the content: the same id is the same catalogue.
+    transaction
+        .prepare_cached(
+            "INSERT INTO catalogue (gateway, id, body) VALUES (?1, ?2, ?3)
+             ON CONFLICT (gateway, id) DO NOTHING",
+        )?
+        .execute(params![gateway.as_str(), id.0, body])?;
+    transaction.commit()?;
+    Ok(())
+}
+
+pub(super) fn catalogue(
+    connection: &Connection,
+    gateway: &GatewayId,
+    id: &CatalogueId,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT body FROM catalogue WHERE gateway = ?1 AND id = ?2")?;
+    Ok(statement.query_row(params![gateway.as_str(), id.0], |row| row.get(0)).optional()?)
+}

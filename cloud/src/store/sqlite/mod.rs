@@ -1,0 +1,192 @@
+//! The store in one SQLite file.
+
+mod admin;
+mod command;
+mod ingest;
+mod rows;
+mod schema;
+
+use std::path::Path;
+
+use fieldgate_model::{CatalogueId, CommandId, GatewayId, TenantId, UtcMillis};
+use rusqlite::Connection;
+
+use super::{
+    Closing, Commit, GatewayRow, GatewayState, NewCommand, NewConsoleLink, NewTenant, NewToken,
+    OpenCommand, Reservation, Scopes, Store, StoreError, Submitted, TenantRow, TokenRow,
+};
+
+/// The store in one SQLite file.
+pub struct SqliteStore {
+    connection: Connection,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`; creates or upgrades it, private to its owner.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { connection: schema::open(path)? })
+    }
+
+    /// Looks over every page; what is damaged, in SQLite's words.
+    pub fn check(&mut self) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare("PRAGMA quick_check")?;
+        let lines = statement.query_map([], |row| row.get(0))?;
+        let lines: Vec<String> = lines.collect::<Result<_, _>>()?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+}
+
+impl Store for SqliteStore {
+    fn gateway(&mut self, gateway: &GatewayId) -> Result<Option<GatewayState>, StoreError> {
+        ingest::gateway(&self.connection, gateway)
+    }
+
+    fn gateway_secret(&mut self, gateway: &GatewayId) -> Result<Option<[u8; 32]>, StoreError> {
+        admin::gateway_secret(&self.connection, gateway)
+    }
+
+    fn reserve(&mut self, reservation: &Reservation, now: UtcMillis) -> Result<(), StoreError> {
+        ingest::reserve(&self.connection, reservation, now)
+    }
+
+    fn commit(&mut self, commits: &[Commit], now: UtcMillis) -> Result<(), StoreError> {
+        ingest::commit(&mut self.connection, commits, now)
+    }
+
+    fn save_catalogue(
+        &mut self,
+        gateway: &GatewayId,
+        id: &CatalogueId,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        ingest::save_catalogue(&mut self.connection, gateway, id, body)
+    }
+
+    fn catalogue(
+        &mut self,
+        gateway: &GatewayId,
+        id: &CatalogueId,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        ingest::catalogue(&self.connection, gateway, id)
+    }
+
+    fn submit_command(
+        &mut self,
+        tenant: &TenantId,
+        command: &NewCommand,
+        now: UtcMillis,
+    ) -> Result<Submitted, StoreError> {
+        command::submit(&mut self.connection, tenant, command, now)
+    }
+
+    fn cancel_command(
+        &mut self,
+        tenant: &TenantId,
+        id: &CommandId,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
+        command::cancel(&mut self.connection, tenant, id, by, now)
+    }
+
+    fn open_commands(&mut self, gateway: &GatewayId) -> Result<Vec<OpenCommand>, StoreError> {
+        command::open(&self.connection, gateway)
+    }
+
+    fn gateways_with_open_commands(&mut self) -> Result<Vec<GatewayId>, StoreError> {
+        command::gateways_with_open(&self.connection)
+    }
+
+    fn mark_sent(&mut self, id: &CommandId, now: UtcMillis) -> Result<bool, StoreError> {
+        command::mark_sent(&self.connection, id, now)
+    }
+
+    fn mark_unconfirmed(&mut self, id: &CommandId) -> Result<bool, StoreError> {
+        command::mark_unconfirmed(&self.connection, id)
+    }
+
+    fn close_command(
+        &mut self,
+        gateway: &GatewayId,
+        closing: &Closing,
+        now: UtcMillis,
+    ) -> Result<bool, StoreError> {
+        command::close(&self.connection, gateway, closing, now)
+    }
+
+    fn add_tenant(
+        &mut self,
+        tenant: &NewTenant,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
+        admin::add_tenant(&mut self.connection, tenant, by, now)
+    }
+
+    fn set_suspended(
+        &mut self,
+        tenant: &TenantId,
+        suspended: bool,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
+        admin::set_suspended(&mut self.connection, tenant, suspended, by, now)
+    }
+
+    fn tenants(&mut self) -> Result<Vec<TenantRow>, StoreError> {
+        admin::tenants(&self.connection)
+    }
+
+    fn add_gateway(
+        &mut self,
+        tenant: &TenantId,
+        id: &GatewayId,
+        name: &str,
+        secret_hash: &[u8; 32],
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
+        admin::add_gateway(&mut self.connection, tenant, (id, name, secret_hash), by, now)
+    }
+
+    fn gateways(&mut self, tenant: Option<&TenantId>) -> Result<Vec<GatewayRow>, StoreError> {
+        admin::gateways(&self.connection, tenant)
+    }
+
+    fn add_token(&mut self, token: &NewToken, by: &str, now: UtcMillis) -> Result<(), StoreError> {
+        admin::add_token(&mut self.connection, token, by, now)
+    }
+
+    fn revoke_token(
+        &mut self,
+        tenant: &TenantId,
+        id: &str,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
+        admin::revoke_token(&mut self.connection, tenant, id, by, now)
+    }
+
+    fn tokens(&mut self, tenant: Option<&TenantId>) -> Result<Vec<TokenRow>, StoreError> {
+        admin::tokens(&self.connection, tenant)
+    }
+
+    fn add_console_link(
+        &mut self,
+        link: &NewConsoleLink,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
+        admin::add_console_link(&mut self.connection, link, by, now)
+    }
+
+    fn use_console_link(
+        &mut self,
+        hash: &[u8; 32],
+        session_hash: &[u8; 32],
+        session_expires_at: UtcMillis,
+        now: UtcMillis,
+    ) -> Result<Option<(TenantId, Scopes)>, StoreError> {
+        admin::use_console_link(&mut self.connection, hash, (session_hash, session_expires_at), now)
+    }
+}
