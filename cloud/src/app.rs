@@ -149,7 +149,7 @@ pub async fn serve(
     let (stopping, stopped) = watch::channel(false);
 
     let link = open_link(&options, &identity, &writer).await?;
-    let Link { handle, run, tls, plain } = link;
+    let Link { handle, metrics: link_metrics, run, tls, plain } = link;
     let mut link_stopped = stopped.clone();
     tasks.spawn(async move {
         tokio::select! {
@@ -159,7 +159,7 @@ pub async fn serve(
         "link"
     });
 
-    let down = Downlink::new(handle.down);
+    let down = Downlink::new(handle.down, Arc::clone(&metrics));
     let (commands, queue) = CommandsHandle::new();
     let task = Commands::new(writer.clone(), down.clone(), clock.clone(), live.watched());
     tasks.spawn(async move {
@@ -191,6 +191,7 @@ pub async fn serve(
         .map_err(|source| ServeError::Data { path: options.data.clone(), source })?;
 
     let mut state = AppState::new(writer, readers, live, metrics, clock);
+    state.link = Some(link_metrics);
     state.wake = Arc::new(move |gateway: &GatewayId| commands.wake(gateway));
     state.endpoint = listening.gateway_url.map(|url| {
         let ca_pem = listening.is_tls.then(|| identity.ca().to_owned());
@@ -255,6 +256,7 @@ fn lock_data(data: &Path) -> Result<File, ServeError> {
 /// A link that is open and not yet run.
 struct Link {
     handle: LinkHandle,
+    metrics: Arc<LinkMetrics>,
     run: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
     tls: Option<SocketAddr>,
     plain: Option<SocketAddr>,
@@ -273,18 +275,20 @@ async fn open_link(
                 plain: *plain,
             };
             let secrets = Arc::new(Secrets(writer.clone()));
-            let bound = Endpoint::bind(listen, Limits::default(), secrets, metrics).await;
+            let counted = Arc::clone(&metrics);
+            let bound = Endpoint::bind(listen, Limits::default(), secrets, counted).await;
             let addresses = [*tls, *plain].into_iter().flatten();
             let addresses: Vec<_> = addresses.map(|address| format!("`{address}`")).collect();
             let (endpoint, handle) =
                 bound.map_err(|error| ServeError::Listen(addresses.join(" and "), error))?;
             let (tls, plain) = (endpoint.tls_address(), endpoint.plain_address());
-            Ok(Link { handle, run: Box::pin(endpoint.run()), tls, plain })
+            Ok(Link { handle, metrics, run: Box::pin(endpoint.run()), tls, plain })
         }
         Transport::Broker { address, authority } => {
-            let broker = Broker::new(address.clone(), authority.as_deref(), metrics);
+            let counted = Arc::clone(&metrics);
+            let broker = Broker::new(address.clone(), authority.as_deref(), counted);
             let (broker, handle) = broker.map_err(ServeError::Broker)?;
-            Ok(Link { handle, run: Box::pin(broker.run()), tls: None, plain: None })
+            Ok(Link { handle, metrics, run: Box::pin(broker.run()), tls: None, plain: None })
         }
     }
 }

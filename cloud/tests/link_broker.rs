@@ -70,6 +70,9 @@ fn command() -> Down {
 async fn messages_come_from_the_broker_and_downlinks_go_to_it() {
     let mut world = World::start().await;
     let mut peer = world.accept().await;
+    // Until it has subscribed, the broker counts as away: an answer to this would not be heard.
+    world.handle.down.send(command()).await.expect("it runs");
+    wait_for("dropped", || world.metrics.dropped(DropReason::Offline) == 1).await;
     peer.send(SUBACK).await;
     peer.send(BATCH_7).await;
     peer.expect(PUBACK_7).await;

@@ -215,6 +215,8 @@ async fn a_gateway_that_we_do_not_read_is_not_called_silent() {
     assert_eq!(world.event().await, batch(b"x"));
     assert_eq!(world.event().await, batch(b"x"));
     peer.expect(&[PUBACK_7, PUBACK_7].concat()).await;
+    peer.send(PING).await;
+    peer.expect(PONG).await;
     // Read again, and silent: one and a half seconds are left to it.
     peer.expect_end(b"").await;
     world.refused(Refusal::KeepAlive, 1).await;

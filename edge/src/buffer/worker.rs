@@ -122,6 +122,8 @@ impl Worker {
         while let Some(request) = inbox.blocking_recv() {
             if let Request::Stop { reply } = request {
                 self.commit(true, true);
+                // Closed before the answer: whoever stops the buffer may then touch the file.
+                drop(self.file.take());
                 answer(reply, ());
                 return;
             }
@@ -210,14 +212,15 @@ impl Worker {
             self.tail.flushed();
         }
         self.releases.clear();
-        for waiter in self.waiting.drain(..) {
-            answer(waiter, ());
-        }
         self.stats.send_modify(|stats| {
             stats.commits += 1;
             stats.failing = None;
         });
         self.publish();
+        // Last, so that who waited finds the lines as they are.
+        for waiter in self.waiting.drain(..) {
+            answer(waiter, ());
+        }
     }
 
     /// Finds out whether a seal that failed had happened all the same: then the lines have grown,
