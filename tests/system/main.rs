@@ -1,3 +1,11 @@
-//! System tests: real binaries as processes, real brokers and devices that nobody here wrote.
+//! System tests: real binaries as processes, a real broker, devices that nobody here wrote, and
+//! `kill -9` on each of them.
 
-fn main() {}
+mod bad_input;
+mod broker;
+mod cli;
+mod devices;
+mod kills;
+mod rig;
+mod tenants;
+mod wire;

@@ -52,6 +52,8 @@ pub(super) struct Device {
     pub(super) reads: u64,
     /// Answered read requests.
     pub(super) requests: u64,
+    /// Acknowledged writes: whoever commands can tell one that was executed twice.
+    pub(super) writes: u64,
     seed: u64,
     pinned: BTreeMap<Address, u16>,
 }
@@ -66,6 +68,7 @@ impl Device {
             is_silent: false,
             reads: 0,
             requests: 0,
+            writes: 0,
             seed,
             pinned: BTreeMap::new(),
         }
@@ -121,6 +124,7 @@ impl Device {
             return Err(Refusal::Address);
         }
         self.pin_words(table, start, &words);
+        self.writes += 1;
         Ok(())
     }
 

@@ -9,7 +9,7 @@
 //! {"device": "meter", "signal": "voltage_l1", "value": 260}   hold it there; null lets it go
 //! {"device": "pump", "register": "hr:3", "value": 17}         the same for a bare register
 //! {"device": "meter", "silent": true}                         hear, and say nothing
-//! {"counts": true}                                            answers served, by device
+//! {"counts": true}                                            answers and writes served, by device
 //! ```
 
 mod device;

@@ -151,7 +151,11 @@ impl World {
 
     fn counts(&self) -> serde_json::Value {
         let count = |device: &Device| {
-            let counts = json!({ "reads": device.reads, "requests": device.requests });
+            let counts = json!({
+                "reads": device.reads,
+                "requests": device.requests,
+                "writes": device.writes,
+            });
             (device.name.clone(), counts)
         };
         let counts: serde_json::Map<_, _> = self.buses.iter().flatten().map(count).collect();

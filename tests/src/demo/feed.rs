@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::moment;
-use crate::harness::{Api, EventSource};
+use crate::harness::{Api, EventSource, now_millis, parse_moment};
 
 /// Between two tries to open a feed, while the cloud is away.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
@@ -37,8 +36,7 @@ impl Feed {
             let url = format!("{}/v1/gateways/{}/live", self.api.base(), self.gateway);
             let token = self.api.token().unwrap_or_default();
             // While the cloud is away there is no feed, which is the point of that chapter.
-            self.source =
-                EventSource::open(&url, token).ok().map(|source| (source, moment::now_millis()));
+            self.source = EventSource::open(&url, token).ok().map(|source| (source, now_millis()));
         }
         let Some((source, opened)) = &self.source else { return };
         let opened = *opened;
@@ -46,7 +44,7 @@ impl Feed {
         if !is_open {
             self.source = None;
         }
-        let (now, now_millis) = (Instant::now(), moment::now_millis());
+        let (now, now_utc) = (Instant::now(), now_millis());
         for (arrived, data) in events {
             let Some((signal, at)) = sample(&data) else { continue };
             let is_counter = signal.rsplit_once('.').is_some_and(|(_, name)| name == "reads");
@@ -57,7 +55,7 @@ impl Feed {
             let ago = i64::try_from((now - arrived).as_millis()).unwrap_or_default();
             // Once provisional and once committed: the first time is what a person sees.
             if self.seen.insert((signal, at)) {
-                self.latencies.push(now_millis - ago - at);
+                self.latencies.push(now_utc - ago - at);
             }
         }
     }
@@ -66,5 +64,5 @@ impl Feed {
 fn sample(data: &str) -> Option<(String, i64)> {
     let event: Value = serde_json::from_str(data).ok()?;
     let signal = event.get("signal")?.as_str()?.to_owned();
-    Some((signal, moment::parse(event.get("at")?.as_str()?).ok()?))
+    Some((signal, parse_moment(event.get("at")?.as_str()?).ok()?))
 }

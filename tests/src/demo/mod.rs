@@ -6,8 +6,6 @@
 //! the outage; both come back; everything that was flushed is there, once.
 
 mod feed;
-mod ledger;
-mod moment;
 mod options;
 mod report;
 mod screen;

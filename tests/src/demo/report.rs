@@ -5,11 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::ledger::{Tally, percentile};
 use super::screen::Screen;
 use super::tenant::Tenant;
 use super::world::World;
-use crate::harness;
+use crate::harness::{self, Tally, percentile};
 
 /// What was flushed and not sent goes up when an edge starts again; on one machine in seconds.
 const DRAIN_AT_MOST: Duration = Duration::from_mins(1);

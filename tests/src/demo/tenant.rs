@@ -8,10 +8,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::feed::Feed;
-use super::ledger::Window;
-use super::moment;
 use super::screen::Row;
-use crate::harness::{Api, Cloud, Edge, EdgeConfig, Scratch, Simulator};
+use crate::harness::{Api, Cloud, Edge, EdgeConfig, Scratch, Simulator, Window, parse_moment};
 
 /// `[buffer] flush` of the demo's gateways, the stated loss window.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -241,7 +239,7 @@ impl Tenant {
 fn read_sample(sample: &Value) -> Result<Option<(u64, i64, i64)>> {
     let moment = |key: &str| -> Result<i64> {
         let text = sample.get(key).and_then(Value::as_str);
-        moment::parse(text.with_context(|| format!("no `{key}` in {sample}"))?)
+        parse_moment(text.with_context(|| format!("no `{key}` in {sample}"))?)
     };
     let Some(value) = sample.get("value").and_then(Value::as_u64) else { return Ok(None) };
     Ok(Some((value, moment("at")?, moment("committed_at")?)))

@@ -56,7 +56,7 @@ impl World {
             gateway: "pump-house-3",
             device: "demo-pump",
             every: Duration::from_millis(200),
-            watched: "flow",
+            watched: "pressure",
         };
         screen.say("Two tenants, a gateway each: an energy meter of 40 signals every second,")?;
         screen

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use super::process::{Ended, Process};
 use super::{Api, Scratch, binary};
@@ -26,6 +27,7 @@ pub struct Cloud {
     options: CloudOptions,
     mqtt: String,
     http: String,
+    announced: Value,
 }
 
 impl Cloud {
@@ -36,15 +38,15 @@ impl Cloud {
         let any = "127.0.0.1:0";
         let mut process = serve(&program, &folder, any, any, &options)?;
         let listens = process.first_json_line(START_AT_MOST)?;
-        let address = |key: &str| -> Result<String> {
-            let text = listens.get(key).and_then(serde_json::Value::as_str);
-            let text = text.with_context(|| format!("`{key}` is not in {listens}"))?;
-            Ok(text.rsplit('/').next().unwrap_or(text).to_owned())
-        };
-        let http = address("http")?;
+        let http = address(&listens, "http")?;
         // With an external broker there is no endpoint of its own.
-        let mqtt = address("mqtt").unwrap_or_default();
-        Ok(Self { process, program, folder, options, mqtt, http })
+        let mqtt = address(&listens, "mqtt").unwrap_or_default();
+        Ok(Self { process, program, folder, options, mqtt, http, announced: listens })
+    }
+
+    /// `host:port` of a listener by the name it is announced with.
+    pub fn announced(&self, key: &str) -> Result<String> {
+        address(&self.announced, key)
     }
 
     /// `host:port` of its MQTT endpoint.
@@ -129,6 +131,11 @@ impl Cloud {
     }
 }
 
+fn address(announced: &Value, key: &str) -> Result<String> {
+    let text = announced.get(key).and_then(Value::as_str);
+    text.map(str::to_owned).with_context(|| format!("`{key}` is not in {announced}"))
+}
+
 fn serve(
     program: &Path,
     folder: &Path,
@@ -137,7 +144,13 @@ fn serve(
     options: &CloudOptions,
 ) -> Result<Process> {
     let data = folder.join("data").display().to_string();
-    let fixed = ["serve", "--data", &data, "--mqtt", mqtt, "--http", http, "--json"];
-    let all = fixed.into_iter().chain(options.arguments.iter().map(String::as_str));
+    let fixed = ["serve", "--data", &data, "--http", http, "--json"];
+    // A broker takes the place of the cloud's own endpoint.
+    let is_external = options.arguments.iter().any(|argument| argument == "--broker");
+    let own = if is_external { &[][..] } else { &["--mqtt", mqtt] };
+    let all = fixed
+        .into_iter()
+        .chain(own.iter().copied())
+        .chain(options.arguments.iter().map(String::as_str));
     Process::start("cloud", program, all, folder)
 }

@@ -68,6 +68,11 @@ impl Simulator {
         self.ask(&json!({"device": device, "signal": signal, "value": null})).map(drop)
     }
 
+    /// Holds a bare register, such as one that only a parser reads, at a word.
+    pub fn pin_register(&self, device: &str, register: &str, word: u16) -> Result<()> {
+        self.ask(&json!({"device": device, "register": register, "value": word})).map(drop)
+    }
+
     /// A silent device hears, and says nothing.
     pub fn silence(&self, device: &str, is_silent: bool) -> Result<()> {
         self.ask(&json!({"device": device, "silent": is_silent})).map(drop)

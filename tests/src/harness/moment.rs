@@ -5,13 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 
 /// Milliseconds of UTC since 1970.
-pub(crate) fn now_millis() -> i64 {
+pub fn now_millis() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Milliseconds of `2026-11-22T17:44:37.123Z`.
-pub(crate) fn parse(text: &str) -> Result<i64> {
+pub fn parse_moment(text: &str) -> Result<i64> {
     read(text).with_context(|| format!("`{text}` is not a moment in UTC"))
 }
 
@@ -22,7 +22,8 @@ fn read(text: &str) -> Option<i64> {
     let mut clock = clock.split(':');
     let hour: i64 = clock.next()?.parse().ok()?;
     let minute: i64 = clock.next()?.parse().ok()?;
-    let (second, fraction) = clock.next()?.split_once('.').unwrap_or((clock.next()?, "0"));
+    let seconds = clock.next()?;
+    let (second, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
     let second: i64 = second.parse().ok()?;
     let millis: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
     let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
@@ -46,8 +47,8 @@ fn moments_are_read_as_the_api_writes_them() {
         ("2026-11-22T17:44:37Z", 1_795_369_477_000),
     ];
     for (text, millis) in rows {
-        assert_eq!(parse(text).ok(), Some(millis), "reading {text}");
+        assert_eq!(parse_moment(text).ok(), Some(millis), "reading {text}");
     }
-    assert_eq!(parse("2026-11-22T17:44:37.5Z").ok(), Some(1_795_369_477_500));
-    assert!(parse("yesterday").is_err());
+    assert_eq!(parse_moment("2026-11-22T17:44:37.5Z").ok(), Some(1_795_369_477_500));
+    assert!(parse_moment("yesterday").is_err());
 }

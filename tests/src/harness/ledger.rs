@@ -7,28 +7,28 @@ use std::collections::BTreeMap;
 
 /// What a `kill -9` may have taken: answers that arrived within the stated window before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
+pub struct Window {
     /// The last count that was safe when the edge died.
-    pub(crate) safe: u64,
+    pub safe: u64,
     /// The count when it was dead.
-    pub(crate) dead: u64,
+    pub dead: u64,
 }
 
 /// What became of the answers of one device, or of several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub struct Tally {
     /// Answers that reached the edge.
-    pub(crate) served: u64,
+    pub served: u64,
     /// Of them, in the cloud.
-    pub(crate) in_cloud: u64,
+    pub in_cloud: u64,
     /// Of them, taken from memory by a kill, within the stated window.
-    pub(crate) unflushed: u64,
+    pub unflushed: u64,
     /// Of them, missing without an excuse.
-    pub(crate) lost: u64,
+    pub lost: u64,
     /// Samples too many in the cloud.
-    pub(crate) duplicated: u64,
+    pub duplicated: u64,
     /// Samples that stand behind a later one.
-    pub(crate) disordered: u64,
+    pub disordered: u64,
 }
 
 impl Tally {
@@ -36,7 +36,7 @@ impl Tally {
     ///
     /// The last answer may have been on the wire when the edge was asked to stop; if it is missing
     /// it never reached the edge, and does not count as served.
-    pub(crate) fn of(values: &[u64], served: u64, windows: &[Window]) -> Self {
+    pub fn of(values: &[u64], served: u64, windows: &[Window]) -> Self {
         let mut times_by_value: BTreeMap<u64, u64> = BTreeMap::new();
         for value in values {
             *times_by_value.entry(*value).or_default() += 1;
@@ -61,7 +61,8 @@ impl Tally {
     }
 
     /// Both together.
-    pub(crate) fn and(self, other: Self) -> Self {
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
         Self {
             served: self.served + other.served,
             in_cloud: self.in_cloud + other.in_cloud,
@@ -74,7 +75,7 @@ impl Tally {
 }
 
 /// Milliseconds at a share of the sorted values, such as 0.99; nearest rank.
-pub(crate) fn percentile(values: &mut [i64], share: f64) -> Option<i64> {
+pub fn percentile(values: &mut [i64], share: f64) -> Option<i64> {
     values.sort_unstable();
     #[expect(
         clippy::cast_possible_truncation,
