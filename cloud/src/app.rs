@@ -128,7 +128,7 @@ pub enum ServeError {
 
 /// Serves until `stop` is done. `announce` is told where, once everything listens.
 pub async fn serve(
-    options: Options,
+    options: &Options,
     stop: impl Future<Output = ()>,
     announce: impl FnOnce(Bound),
 ) -> Result<(), ServeError> {
@@ -148,7 +148,8 @@ pub async fn serve(
     // Everybody who must know that the service stops holds a receiver.
     let (stopping, stopped) = watch::channel(false);
 
-    let link = open_link(&options, &identity, &writer).await?;
+    let figures = Arc::new(LinkMetrics::default());
+    let link = open_link(options, &identity, &writer, Arc::clone(&figures)).await?;
     let Link { handle, run, tls, plain } = link;
     let mut link_stopped = stopped.clone();
     tasks.spawn(async move {
@@ -159,7 +160,7 @@ pub async fn serve(
         "link"
     });
 
-    let down = Downlink::new(handle.down);
+    let down = Downlink::new(handle.down, Arc::clone(&metrics));
     let (commands, queue) = CommandsHandle::new();
     let task = Commands::new(writer.clone(), down.clone(), clock.clone(), live.watched());
     tasks.spawn(async move {
@@ -185,12 +186,13 @@ pub async fn serve(
         .await
         .map_err(|error| ServeError::Listen(format!("`{}`", options.http), error))?;
     let bound = Bound { mqtts: tls, mqtt_plain: plain, http: local_address(&listener)? };
-    let listening = listening(&options, bound);
+    let listening = listening(options, bound);
     listening
         .write(&options.data)
         .map_err(|source| ServeError::Data { path: options.data.clone(), source })?;
 
     let mut state = AppState::new(writer, readers, live, metrics, clock);
+    state.link = Some(figures);
     state.wake = Arc::new(move |gateway: &GatewayId| commands.wake(gateway));
     state.endpoint = listening.gateway_url.map(|url| {
         let ca_pem = listening.is_tls.then(|| identity.ca().to_owned());
@@ -264,8 +266,8 @@ async fn open_link(
     options: &Options,
     identity: &Identity,
     writer: &Writer,
+    metrics: Arc<LinkMetrics>,
 ) -> Result<Link, ServeError> {
-    let metrics = Arc::new(LinkMetrics::default());
     match &options.transport {
         Transport::Endpoint { tls, plain } => {
             let listen = Listen {

@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::link::Reading;
+
 /// A figure that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -73,20 +75,8 @@ struct RequestFigures {
 /// The figures of one instance.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Gateways connected right at this time.
-    pub link_connected: Gauge,
-    /// Connections that were let in.
-    pub link_connects: Counter,
-    /// Connections that were refused: wrong credential, wrong protocol, too many.
-    pub link_refused: Counter,
-    /// Messages taken from gateways.
-    pub link_messages_in: Counter,
-    /// Payload bytes taken from gateways.
-    pub link_bytes_in: Counter,
-    /// Messages given to gateways.
+    /// Messages given to the link for gateways.
     pub link_messages_out: Counter,
-    /// Messages refused: garbage, oversized, from another gateway's topic.
-    pub link_rejected: Counter,
     /// Batches committed, gaps included.
     pub ingest_batches: Counter,
     /// Samples committed.
@@ -137,7 +127,9 @@ impl Metrics {
     }
 
     /// The page (content type `text/plain; version=0.0.4`).
-    pub fn render(&self) -> String {
+    ///
+    /// `link` is what the link counts itself.
+    pub fn render(&self, link: &[Reading]) -> String {
         let mut page = String::from(
             "# HELP fieldgate_build_info The build that is running.\n\
              # TYPE fieldgate_build_info gauge\n",
@@ -148,29 +140,19 @@ impl Metrics {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",
             };
-            page.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {word}\n"));
+            writeln!(page, "# HELP {name} {help}\n# TYPE {name} {word}").unwrap_or_default();
             line(&mut page, name, "", value);
         }
         self.render_commit_time(&mut page);
+        render_link(&mut page, link);
         self.render_requests(&mut page);
         page
     }
 
-    fn figures(&self) -> [(&'static str, &'static str, Kind, u64); 20] {
+    fn figures(&self) -> [(&'static str, &'static str, Kind, u64); 14] {
         use Kind::{Counter as C, Gauge as G};
         [
-            ("fieldgate_link_connected", "Gateways connected.", G, self.link_connected.get()),
-            ("fieldgate_link_connects_total", "Connections let in.", C, self.link_connects.get()),
-            ("fieldgate_link_refused_total", "Connections refused.", C, self.link_refused.get()),
-            ("fieldgate_link_messages_in_total", "Messages taken.", C, self.link_messages_in.get()),
-            ("fieldgate_link_bytes_in_total", "Bytes taken.", C, self.link_bytes_in.get()),
-            (
-                "fieldgate_link_messages_out_total",
-                "Messages given.",
-                C,
-                self.link_messages_out.get(),
-            ),
-            ("fieldgate_link_rejected_total", "Messages refused.", C, self.link_rejected.get()),
+            ("fieldgate_downlinks_total", "Given to the link.", C, self.link_messages_out.get()),
             ("fieldgate_ingest_batches_total", "Batches committed.", C, self.ingest_batches.get()),
             ("fieldgate_ingest_samples_total", "Samples committed.", C, self.ingest_samples.get()),
             ("fieldgate_ingest_events_total", "Events committed.", C, self.ingest_events.get()),
@@ -195,8 +177,8 @@ impl Metrics {
     fn render_commit_time(&self, page: &mut String) {
         let name = "fieldgate_store_commit_seconds_total";
         let seconds = seconds(self.store_commit_micros.get());
-        page.push_str(&format!("# HELP {name} Time in commits.\n# TYPE {name} counter\n"));
-        page.push_str(&format!("{name} {seconds}\n"));
+        writeln!(page, "# HELP {name} Time in commits.\n# TYPE {name} counter").unwrap_or_default();
+        writeln!(page, "{name} {seconds}").unwrap_or_default();
     }
 
     fn render_requests(&self, page: &mut String) {
@@ -229,6 +211,19 @@ impl RequestKey {
     }
 }
 
+fn render_link(page: &mut String, link: &[Reading]) {
+    let mut last = "";
+    for reading in link {
+        if reading.name != last {
+            let word = if reading.name.ends_with("_total") { "counter" } else { "gauge" };
+            writeln!(page, "# TYPE {} {word}", reading.name).unwrap_or_default();
+            last = reading.name;
+        }
+        let labels = reading.label.map(|(label, value)| format!("{{{label}=\"{value}\"}}"));
+        line(page, reading.name, labels.as_deref().unwrap_or_default(), reading.value);
+    }
+}
+
 fn concat_version() -> &'static str {
     concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}")
 }
@@ -252,7 +247,11 @@ mod tests {
         metrics.ingest_samples.add(41);
         metrics.live_streams.down();
         metrics.count_request("/v1/gateways/{id}", "GET", 200, 1_500_000);
-        let page = metrics.render();
+        let page = metrics.render(&[Reading {
+            name: "fieldgate_link_refused_total",
+            label: Some(("reason", "secret")),
+            value: 3,
+        }]);
         for line in page.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').expect("a name and a value");
             assert!(name.starts_with("fieldgate_"), "{line}");
@@ -264,6 +263,7 @@ mod tests {
             "fieldgate_http_requests_total\
              {route=\"/v1/gateways/{id}\",method=\"GET\",status=\"200\"} 1\n",
             "status=\"200\"} 1.500000\n",
+            "fieldgate_link_refused_total{reason=\"secret\"} 3\n",
         ] {
             assert!(page.contains(expected), "{expected} is missing in {page}");
         }

@@ -6,6 +6,7 @@ use fieldgate_model::GatewayId;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+use crate::link::LinkMetrics;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::Writer;
@@ -46,6 +47,8 @@ pub struct AppState {
     pub secure_cookies: bool,
     /// What a gateway's credentials name; `None` until a link listens.
     pub endpoint: Option<Arc<GatewayEndpoint>>,
+    /// What the link counts; `None` until one listens.
+    pub link: Option<Arc<LinkMetrics>>,
     /// Who may export right at this time.
     pub exports: Arc<Semaphore>,
 }
@@ -68,6 +71,7 @@ impl AppState {
             clock,
             secure_cookies: false,
             endpoint: None,
+            link: None,
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
         }
     }

@@ -23,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// One occurrence of an alarm.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AlarmDto {
+pub(super) struct AlarmDto {
     id: i64,
     gateway: String,
     device: String,
@@ -45,7 +45,7 @@ pub struct AlarmDto {
 
 /// A page of alarms, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AlarmPage {
+pub(super) struct AlarmPage {
     items: Vec<AlarmDto>,
     /// The cursor of the next page.
     next: Option<String>,

@@ -36,7 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// A command and what became of it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CommandDto {
+pub(super) struct CommandDto {
     id: String,
     gateway: String,
     device: String,
@@ -64,7 +64,7 @@ pub struct CommandDto {
 
 /// A page of commands, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CommandPage {
+pub(super) struct CommandPage {
     items: Vec<CommandDto>,
     /// The cursor of the next page.
     next: Option<String>,

@@ -39,7 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// A gateway.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct GatewayDto {
+pub(super) struct GatewayDto {
     id: String,
     name: String,
     created_at: String,
@@ -65,7 +65,7 @@ pub struct GatewayDto {
 
 /// A page of gateways.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct GatewayPage {
+pub(super) struct GatewayPage {
     items: Vec<GatewayDto>,
     /// The cursor of the next page.
     next: Option<String>,
@@ -73,7 +73,7 @@ pub struct GatewayPage {
 
 /// A device of a gateway.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct DeviceDto {
+pub(super) struct DeviceDto {
     name: String,
     /// Name and version of its profile.
     profile: String,
@@ -83,13 +83,13 @@ pub struct DeviceDto {
 
 /// The devices of a gateway.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct DeviceList {
+pub(super) struct DeviceList {
     items: Vec<DeviceDto>,
 }
 
 /// A signal with its newest value.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SignalDto {
+pub(super) struct SignalDto {
     /// `{gateway}.{device}.{signal}`.
     id: String,
     device: String,
@@ -110,21 +110,22 @@ pub struct SignalDto {
 
 /// The signals of a gateway.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SignalList {
+pub(super) struct SignalList {
     items: Vec<SignalDto>,
 }
 
 /// A gateway to add.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct NewGateway {
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a body, for its description")]
+pub(super) struct NewGateway {
     /// What people call it; unique in the tenant.
-    pub name: String,
+    name: String,
 }
 
 /// What a gateway needs to connect. The secret is shown this once.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Credentials {
-    id: String,
+pub(super) struct Credentials {
+    gateway: String,
     name: String,
     /// 256 bits as hex.
     secret: String,
@@ -224,7 +225,7 @@ async fn add(
     let hash = auth::hash(&secret);
     let (now, endpoint) = (state.clock.now(), state.endpoint.as_deref().cloned());
     let answer = Credentials {
-        id: id.to_string(),
+        gateway: id.to_string(),
         name: name.clone(),
         secret,
         url: endpoint.as_ref().map(|endpoint| endpoint.url.clone()),

@@ -37,5 +37,6 @@ async fn metrics(State(state): State<AppState>) -> Response {
         state.metrics.store_bytes.set(bytes);
     }
     let headers = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (headers, state.metrics.render()).into_response()
+    let link = state.link.as_ref().map(|link| link.readings()).unwrap_or_default();
+    (headers, state.metrics.render(&link)).into_response()
 }

@@ -34,7 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// A day of a gateway.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UsageDto {
+pub(super) struct UsageDto {
     tenant: String,
     gateway: String,
     /// A day of UTC, `2026-11-22`.
@@ -47,13 +47,13 @@ pub struct UsageDto {
 
 /// A usage report, by day.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UsageReport {
+pub(super) struct UsageReport {
     items: Vec<UsageDto>,
 }
 
 /// A line of the audit.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AuditDto {
+pub(super) struct AuditDto {
     sequence: i64,
     at: String,
     actor: String,
@@ -64,7 +64,7 @@ pub struct AuditDto {
 
 /// A page of the audit, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AuditPage {
+pub(super) struct AuditPage {
     items: Vec<AuditDto>,
     /// The cursor of the next page.
     next: Option<String>,

@@ -4,7 +4,6 @@ use axum::http::HeaderMap;
 use fieldgate_model::{
     Action, Command, CommandId, DeviceName, GatewayId, SignalName, UtcMillis, Value, ValueKind,
 };
-use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::fields::{self, Fields};
@@ -20,26 +19,27 @@ const TTL_DEFAULT_MILLIS: i64 = 60_000;
 const TTL_MAX_MILLIS: i64 = 7 * 86_400_000;
 
 /// A request to write a signal.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct CommandRequest {
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a body, for its description")]
+pub(super) struct CommandRequest {
     /// The gateway.
-    pub gateway: String,
+    gateway: String,
     /// The device in it.
-    pub device: String,
+    device: String,
     /// A writable signal of the device.
-    pub signal: String,
+    signal: String,
     /// The engineering value; an integer beyond 2^53 as a string.
-    pub value: serde_json::Value,
+    value: serde_json::Value,
     /// Read back and compare; true if not given.
-    pub verify: Option<bool>,
+    verify: Option<bool>,
     /// It must not be written at or after this time; at most seven days ahead.
-    pub not_after: Option<String>,
+    not_after: Option<String>,
     /// Instead of `not_after`: from this moment, `60s` if neither is given.
-    pub ttl: Option<String>,
+    ttl: Option<String>,
     /// Doing it twice does no more than doing it once.
-    pub retry_safe: Option<bool>,
+    retry_safe: Option<bool>,
     /// Check everything, write nothing.
-    pub dry_run: Option<bool>,
+    dry_run: Option<bool>,
 }
 
 /// The `Idempotency-Key` of a request.

@@ -39,7 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// One sample.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SampleDto {
+pub(super) struct SampleDto {
     /// `null` while its time is not known.
     pub(super) at: Option<String>,
     /// The engineering value; an integer beyond 2^53 is a string; `null` if the quality is bad.
@@ -52,7 +52,7 @@ pub struct SampleDto {
 
 /// A page of samples.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SamplePageDto {
+pub(super) struct SamplePageDto {
     items: Vec<SampleDto>,
     /// The cursor of the next page.
     next: Option<String>,
@@ -60,7 +60,7 @@ pub struct SamplePageDto {
 
 /// One stretch of time.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct BucketDto {
+pub(super) struct BucketDto {
     /// Where it begins.
     at: String,
     min: Option<f64>,
@@ -75,7 +75,7 @@ pub struct BucketDto {
 
 /// A signal's history, folded.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Summary {
+pub(super) struct Summary {
     items: Vec<BucketDto>,
     /// How long each stretch is, in milliseconds.
     width_ms: u64,

@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// A tenant.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TenantDto {
+pub(super) struct TenantDto {
     id: String,
     name: String,
     /// The tenant above it.
@@ -41,24 +41,25 @@ pub struct TenantDto {
 
 /// Every tenant.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TenantList {
+pub(super) struct TenantList {
     items: Vec<TenantDto>,
 }
 
 /// A tenant to add.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct NewTenant {
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a body, for its description")]
+pub(super) struct NewTenant {
     /// Its id, 1 to 64 of `A-Z a-z 0-9 _ -`.
-    pub id: String,
+    id: String,
     /// What people call it.
-    pub name: String,
+    name: String,
     /// The tenant above it; `management` if not given.
-    pub parent: Option<String>,
+    parent: Option<String>,
 }
 
 /// A token, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TokenDto {
+pub(super) struct TokenDto {
     id: String,
     name: String,
     scopes: String,
@@ -69,26 +70,27 @@ pub struct TokenDto {
 
 /// The tokens of the tenant.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TokenList {
+pub(super) struct TokenList {
     items: Vec<TokenDto>,
 }
 
 /// A token to add.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct NewToken {
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of a body, for its description")]
+pub(super) struct NewToken {
     /// What it is for.
-    pub name: String,
+    name: String,
     /// Of `read command admin management`, separated by spaces; no more than the caller has.
-    pub scopes: String,
+    scopes: String,
     /// How long it is good, `90d`; without an end if not given.
-    pub ttl: Option<String>,
+    ttl: Option<String>,
     /// Another tenant, for callers with the scope `management`.
-    pub tenant: Option<String>,
+    tenant: Option<String>,
 }
 
 /// A token, shown this once.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TokenSecret {
+pub(super) struct TokenSecret {
     id: String,
     name: String,
     scopes: String,

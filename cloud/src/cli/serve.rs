@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Folder;
-use super::output::{Failure, Output, talk};
+use super::output::{self, Failure, Output, talk};
 use crate::app::{self, Bound, Options, ServeError, Transport};
 use crate::link::broker::BrokerAddress;
 
@@ -68,7 +68,7 @@ pub(super) fn run(
     runtime.block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
         let announce = |bound: Bound| tell(bound, output);
-        app::serve(options, stop, announce).await.map_err(explain)
+        app::serve(&options, stop, announce).await.map_err(explain)
     })?;
     talk("stopped");
     Ok(ExitCode::SUCCESS)
@@ -148,7 +148,7 @@ fn tell(bound: Bound, output: Output) {
             "mqtt_plain": text(bound.mqtt_plain),
             "http": bound.http.to_string(),
         });
-        if let Err(failure) = output.json(&line) {
+        if let Err(failure) = output::json(&line) {
             failure.report();
         }
     }

@@ -425,13 +425,18 @@ fn newest(
             let Some((device, signal)) = list.get(sample.signal) else { continue };
             let place = stored.place(sample.at, Position(position));
             let key = SignalKey { device: device.name.clone(), signal: signal.name.clone() };
-            if newest.get(&key).is_some_and(|known| known.place >= place) {
-                continue;
+            let candidate = StoredSample {
+                place,
+                value: sample.value.clone(),
+                quality: sample.quality,
+                signal: Arc::new(signal.clone()),
+                committed_at: stored.committed_at,
+            };
+            // By time first: a sample without one is older than any that has one.
+            let order = |sample: &StoredSample| (sample.at(), sample.place);
+            if newest.get(&key).is_none_or(|known| order(known) < order(&candidate)) {
+                newest.insert(key, candidate);
             }
-            let signal = Arc::new(signal.clone());
-            let (value, quality) = (sample.value.clone(), sample.quality);
-            let committed_at = stored.committed_at;
-            newest.insert(key, StoredSample { place, value, quality, signal, committed_at });
         }
     }
     Ok(newest)

@@ -109,12 +109,12 @@ impl World {
         let (writer, store_thread) = Writer::start(store).expect("a thread starts");
         let (events, queue) = mpsc::channel(64);
         let (down_in, down) = mpsc::channel(64);
-        let down_in = Downlink::new(down_in);
         let now = Arc::new(AtomicI64::new(BEGIN.0));
         let told = Arc::clone(&now);
         let clock = Clock::new(move || UtcMillis(told.load(Ordering::Relaxed)));
         let live = Live::new();
         let metrics = Arc::new(Metrics::default());
+        let down_in = Downlink::new(down_in, Arc::clone(&metrics));
         let (commands, command_queue) = CommandsHandle::new();
         let mut tasks = JoinSet::new();
         let task = Commands::new(writer.clone(), down_in.clone(), clock.clone(), live.watched());
