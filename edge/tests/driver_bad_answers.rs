@@ -172,3 +172,15 @@ async fn a_bus_stops_when_its_jobs_are_closed() {
     rig.frame_of(0).await;
     rig.finished().await;
 }
+
+#[tokio::test]
+async fn frames_that_nobody_takes_are_skipped_and_counted_and_polling_goes_on() {
+    let server = Server::start(0, |_| None).await;
+    let mut rig = Rig::start_with_room(2, server.port, vec![device(0, 1, 20)]);
+    let skipped = rig.status.wait_for(|status| status.frames_skipped >= 3).await;
+    let polls = skipped.expect("the bus runs").devices[0].polled.good;
+    assert!(polls >= 5, "{polls}");
+    for _ in 0..4 {
+        assert_eq!(rig.frame_of(0).await.replies[0].1, Ok(registers(1)));
+    }
+}

@@ -68,8 +68,7 @@ impl BufferFile {
         let failed = |source| BufferError::Database { path: path.to_owned(), source };
         let db = Connection::open(path).map_err(failed)?;
         prepare(&db).map_err(failed)?;
-        let mut file =
-            Self { db, path: path.to_owned(), current: 0, gateway: gateway.clone() };
+        let mut file = Self { db, path: path.to_owned(), current: 0, gateway: gateway.clone() };
         file.choose_incarnation().map_err(failed)?;
         Ok(file)
     }
@@ -199,18 +198,16 @@ impl BufferFile {
              WHERE i.id = ?1 AND l.stream = ?2",
             params![incarnation.0, stream.code()],
             |row| {
-                let millis = |index| {
-                    row.get::<_, i64>(index).map(|millis| Millis(millis.cast_unsigned()))
-                };
+                let millis =
+                    |index| row.get::<_, i64>(index).map(|millis| Millis(millis.cast_unsigned()));
                 Ok((millis(0)?, millis(1)?))
             },
         )
     }
 
     pub(super) fn alarms(&self) -> rusqlite::Result<Vec<(AlarmKey, StoredAlarm)>> {
-        let mut statement = self
-            .db
-            .prepare("SELECT device, alarm, active, occurrence, transition FROM alarm")?;
+        let mut statement =
+            self.db.prepare("SELECT device, alarm, active, occurrence, transition FROM alarm")?;
         let rows = statement.query_map([], |row| {
             let device = DeviceName::new(row.get::<_, String>(0)?);
             let alarm = SignalName::new(row.get::<_, String>(1)?);
@@ -220,7 +217,10 @@ impl BufferFile {
                 occurrence: row.get::<_, i64>(3)?.cast_unsigned(),
                 transition: row.get::<_, i64>(4)?.cast_unsigned(),
             };
-            Ok(device.ok().zip(alarm.ok()).map(|(device, alarm)| (AlarmKey { device, alarm }, stored)))
+            Ok(device
+                .ok()
+                .zip(alarm.ok())
+                .map(|(device, alarm)| (AlarmKey { device, alarm }, stored)))
         })?;
         // A name that is none any more belongs to no alarm of any configuration.
         rows.filter_map(Result::transpose).collect()
@@ -282,14 +282,14 @@ fn prepare(db: &Connection) -> rusqlite::Result<()> {
 }
 
 fn damaged(what: String) -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), Some(what))
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+        Some(what),
+    )
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// Moves the file and its WAL to `…damaged-N`; what is there can be salvaged by hand.

@@ -62,6 +62,8 @@ pub struct BufferOptions {
 pub struct Recovered {
     /// The alarms as they were.
     pub alarms: Vec<(AlarmKey, StoredAlarm)>,
+    /// This gateway has run before.
+    pub has_run: bool,
     /// The last run did not stop in order.
     pub unclean: bool,
     /// A damaged file was moved here.
@@ -98,10 +100,8 @@ pub struct Buffer {
 impl Buffer {
     /// Opens the file, recovers what the last run left, and starts the thread.
     pub fn open(options: BufferOptions) -> Result<(Self, Recovered), BufferError> {
-        std::fs::create_dir_all(&options.folder).map_err(|source| BufferError::Folder {
-            path: options.folder.clone(),
-            source,
-        })?;
+        std::fs::create_dir_all(&options.folder)
+            .map_err(|source| BufferError::Folder { path: options.folder.clone(), source })?;
         let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let (worker, recovered) = Worker::open(options)?;
         let (lines, stats) = (worker.lines(), worker.stats());

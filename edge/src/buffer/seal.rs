@@ -9,8 +9,8 @@
 //!   later, and the difference is declared to the cloud as a gap.
 
 use fieldgate_model::{
-    Batch, BootId, CatalogueId, Content, Digest, GatewayId, IncarnationId, Millis, Position, Stream,
-    UtcMillis,
+    Batch, BootId, CatalogueId, Content, Digest, GatewayId, IncarnationId, Millis, Position,
+    Stream, UtcMillis,
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 

@@ -10,20 +10,19 @@
 use std::collections::BTreeMap;
 
 use fieldgate_model::{
-    AlarmKey, CatalogueId, Content, EventRecord, Millis, OutcomeRecord, Sample, Stream, Value,
+    AlarmKey, CatalogueId, Content, EventRecord, Millis, OutcomeRecord, Sample, Stream,
 };
 use fieldgate_rules::alarm::StoredAlarm;
+use fieldgate_wire::{
+    ENVELOPE_BYTES_MAX, MESSAGE_BYTES_MAX, event_bytes, outcome_bytes, sample_bytes_max,
+};
 
 /// Samples kept in memory while the disk refuses: some minutes of a busy gateway, about 4 MiB.
 const TAIL_MAX: usize = 50_000;
 /// Samples of one batch: the smallest count at which the encoding is near its best.
 pub(super) const BATCH_SAMPLES_MAX: usize = 1_000;
-/// Estimated content of one batch; with its envelope it stays below the 64 KiB of a message.
-const BATCH_BYTES_MAX: usize = 48 * 1024;
-/// What a sample may take at worst, besides its text: varints of index, time, quality and value.
-const SAMPLE_BYTES: usize = 24;
-/// What an event or an outcome may take at worst: two ids and two bounded texts.
-const RECORD_BYTES: usize = 1_600;
+/// Content of one batch at worst.
+const BATCH_BYTES_MAX: usize = MESSAGE_BYTES_MAX - ENVELOPE_BYTES_MAX;
 
 /// What comes in with one call.
 #[derive(Debug, Default)]
@@ -157,46 +156,37 @@ fn pieces(
     samples: &[Sample],
     catalogue: CatalogueId,
 ) -> Vec<Content> {
-    let records = BATCH_BYTES_MAX / RECORD_BYTES;
-    let outcomes = outcomes.chunks(records).map(|chunk| Content::Outcomes(chunk.to_vec()));
-    let events = events.chunks(records).map(|chunk| Content::Events(chunk.to_vec()));
-    let mut contents: Vec<Content> = outcomes.chain(events).collect();
-    let mut rest = samples;
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at(fitting(rest));
+    let outcomes = cut(outcomes, outcome_bytes).map(|piece| Content::Outcomes(piece.to_vec()));
+    let events = cut(events, event_bytes).map(|piece| Content::Events(piece.to_vec()));
+    let samples = cut(samples, sample_bytes_max).map(|piece| {
         let mut samples = piece.to_vec();
         // Stable: samples of one signal stay in the order of arrival.
         samples.sort_by_key(|sample| sample.signal);
-        contents.push(Content::Samples { catalogue, samples });
-        rest = after;
-    }
-    contents
+        Content::Samples { catalogue, samples }
+    });
+    outcomes.chain(events).chain(samples).collect()
 }
 
-/// How many of the first samples fit into one batch; at least one.
-fn fitting(samples: &[Sample]) -> usize {
-    let mut bytes = 0;
-    let fits = |sample: &&Sample| {
-        bytes += SAMPLE_BYTES
-            + match &sample.value {
-                Some(Value::Text(text)) => text.len(),
-                Some(
-                    Value::Bool(_)
-                    | Value::Int(_)
-                    | Value::Unsigned(_)
-                    | Value::Float32(_)
-                    | Value::Float64(_),
-                )
-                | None => 0,
-            };
-        bytes <= BATCH_BYTES_MAX
-    };
-    samples.iter().take(BATCH_SAMPLES_MAX).take_while(fits).count().max(1)
+/// Records in pieces that fit a batch, by count and by bytes; a piece has at least one.
+fn cut<T>(records: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let mut left = BATCH_BYTES_MAX;
+        let fits = |record: &&T| {
+            let enough = bytes(record) <= left;
+            left = left.saturating_sub(bytes(record));
+            enough
+        };
+        let count = rest.iter().take(BATCH_SAMPLES_MAX).take_while(fits).count().max(1);
+        let (piece, after) = rest.split_at_checked(count)?;
+        rest = after;
+        Some(piece)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use fieldgate_model::{Quality, SignalIndex};
+    use fieldgate_model::{Quality, SignalIndex, Value};
 
     use super::*;
 
@@ -238,7 +228,7 @@ mod tests {
         let mut tail = Tail::default();
         tail.push(intake((0..30).map(text).collect()), Millis(0));
         let counts: Vec<u64> = tail.unsealed(CATALOGUE).iter().map(|c| span(c).0).collect();
-        assert_eq!(counts, [12, 12, 6]);
+        assert_eq!(counts, [16, 14]);
     }
 
     #[test]

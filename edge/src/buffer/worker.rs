@@ -22,7 +22,10 @@ const UTC_MIN: UtcMillis = UtcMillis(1_767_225_600_000);
 /// What the thread can be asked.
 #[derive(Debug)]
 pub(super) enum Request {
-    Append { intake: Intake, durable: Option<oneshot::Sender<()>> },
+    Append {
+        intake: Intake,
+        durable: Option<oneshot::Sender<()>>,
+    },
     Tick,
     Load {
         incarnation: IncarnationId,
@@ -41,10 +44,22 @@ pub(super) enum Request {
         stream: Stream,
         reply: oneshot::Sender<(Millis, Millis)>,
     },
-    Catalogue { id: CatalogueId, reply: oneshot::Sender<Option<Vec<u8>>> },
-    Release { incarnation: IncarnationId, stream: Stream, before: Position },
-    Reincarnate { incarnation: IncarnationId, reply: oneshot::Sender<()> },
-    Stop { reply: oneshot::Sender<()> },
+    Catalogue {
+        id: CatalogueId,
+        reply: oneshot::Sender<Option<Vec<u8>>>,
+    },
+    Release {
+        incarnation: IncarnationId,
+        stream: Stream,
+        before: Position,
+    },
+    Reincarnate {
+        incarnation: IncarnationId,
+        reply: oneshot::Sender<()>,
+    },
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 pub(super) struct Worker {
@@ -67,6 +82,7 @@ impl Worker {
         let (mut file, set_aside) = BufferFile::open(&path(&options), &options.gateway)?;
         let recovered = Recovered {
             alarms: file.alarms().map_err(|source| file.error(source))?,
+            has_run: false,
             unclean: false,
             set_aside,
         };
@@ -91,7 +107,7 @@ impl Worker {
             worker.note_restart(same_boot.then_some(last.last_durable));
         }
         worker.commit(true, false);
-        Ok((worker, Recovered { unclean, ..recovered }))
+        Ok((worker, Recovered { has_run: last.is_some(), unclean, ..recovered }))
     }
 
     pub(super) fn lines(&self) -> watch::Receiver<Vec<HeldLine>> {
@@ -106,8 +122,9 @@ impl Worker {
         while let Some(request) = inbox.blocking_recv() {
             if let Request::Stop { reply } = request {
                 self.commit(true, true);
-                // Whoever asked may have given up waiting; the stop is done all the same.
-                drop(reply.send(()));
+                // Closed before the answer: whoever stops the buffer may then touch the file.
+                drop(self.file.take());
+                answer(reply, ());
                 return;
             }
             self.serve(request);
@@ -195,14 +212,15 @@ impl Worker {
             self.tail.flushed();
         }
         self.releases.clear();
-        for waiter in self.waiting.drain(..) {
-            answer(waiter, ());
-        }
         self.stats.send_modify(|stats| {
             stats.commits += 1;
             stats.failing = None;
         });
         self.publish();
+        // Last, so that who waited finds the lines as they are.
+        for waiter in self.waiting.drain(..) {
+            answer(waiter, ());
+        }
     }
 
     /// Finds out whether a seal that failed had happened all the same: then the lines have grown,
@@ -213,7 +231,7 @@ impl Worker {
         }
         let known: u64 = self.lines.borrow().iter().map(|line| line.stored.0).sum();
         let sealed = self
-            .read(|file| file.lines())
+            .read(BufferFile::lines)
             .is_some_and(|lines| lines.iter().map(|line| line.stored.0).sum::<u64>() > known);
         if sealed {
             self.tail.sealed();
@@ -222,14 +240,14 @@ impl Worker {
 
     /// Tells the others what is held and how big it is.
     fn publish(&mut self) {
-        if let Some(lines) = self.read(|file| file.lines()) {
+        if let Some(lines) = self.read(BufferFile::lines) {
             self.lines.send_if_modified(|held| {
                 let changed = *held != lines;
                 *held = lines;
                 changed
             });
         }
-        let size = self.read(|file| file.size());
+        let size = self.read(BufferFile::size);
         self.stats.send_modify(|stats| {
             if let Some((bytes, _, batches)) = size {
                 (stats.bytes, stats.batches) = (bytes, batches);

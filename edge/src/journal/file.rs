@@ -55,8 +55,10 @@ impl JournalFile {
             path: self.path.clone(),
             what: "a command without an owner".to_owned(),
         })?;
-        let message =
-            fieldgate_wire::encode_command(&CommandMessage { owner, command: entry.command.clone() });
+        let message = fieldgate_wire::encode_command(&CommandMessage {
+            owner,
+            command: entry.command.clone(),
+        });
         let answer = fieldgate_wire::encode_answer(&Answer::Command {
             command: entry.command.id.clone(),
             state: journal_state(&entry.state),

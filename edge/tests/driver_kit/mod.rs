@@ -190,6 +190,11 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts a bus on a loopback port.
     pub(crate) fn start(port: u16, devices: Vec<BusDevice>) -> Self {
+        Self::start_with_room(1_024, port, devices)
+    }
+
+    /// Starts a bus whose frames have room for so many.
+    pub(crate) fn start_with_room(room: usize, port: u16, devices: Vec<BusDevice>) -> Self {
         let setup = BusSetup {
             name: "cabinet".to_owned(),
             host: "127.0.0.1".to_owned(),
@@ -198,7 +203,7 @@ impl Rig {
             devices,
         };
         let (jobs, job_source) = mpsc::channel(8);
-        let (frame_sink, frames) = mpsc::channel(1_024);
+        let (frame_sink, frames) = mpsc::channel(room);
         let (status_sink, status) = watch::channel(BusStatus::new(&setup));
         let mut tasks = JoinSet::new();
         tasks.spawn(run(setup, job_source, frame_sink, status_sink, Clock));
@@ -240,7 +245,7 @@ impl Rig {
         self.seen.iter()
     }
 
-    /// Takes no frame any more, but leaves the bus running.
+    /// Closes the jobs and waits for the bus to end.
     pub(crate) async fn finished(mut self) {
         drop(self.jobs);
         let ended = timeout(PATIENCE, self.tasks.join_next()).await.expect("it stops");

@@ -112,7 +112,9 @@ impl BusStatus {
 
 /// Runs the bus until `jobs` is closed or nobody takes `frames` any more.
 ///
-/// `frames` that are full lose the frame and count it; polling goes on.
+/// `frames` that are full lose the frame and count it; polling goes on. The transaction under way
+/// is finished before the task ends, so that no write is cut off at its answer: that takes at most
+/// three times the timeout.
 pub async fn run(
     setup: BusSetup,
     jobs: mpsc::Receiver<Job>,
@@ -166,7 +168,6 @@ impl Bus {
         let timeout = Duration::from_millis(setup.timeout.0);
         let endpoint = Endpoint { host: setup.host, port: setup.port, timeout };
         let poll_device = |device: &BusDevice| PollDevice {
-            unit: device.unit,
             every: device.every,
             requests: device.requests.clone(),
             timeout: setup.timeout,

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use fieldgate_model::{Cause, Millis};
 
 use self::device::{Device, Verdict};
-use crate::register::{ReadRequest, UnitId};
+use crate::register::ReadRequest;
 
 /// Devices start spread over at most this long, so that a bus of slow polls still shows its first
 /// values soon.
@@ -46,8 +46,6 @@ pub struct PollSlot(pub usize);
 /// A device as the schedule sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollDevice {
-    /// Whom to ask.
-    pub unit: UnitId,
     /// The interval between two cycles.
     pub every: Millis,
     /// What one cycle asks, in this order. A device without requests is never polled.

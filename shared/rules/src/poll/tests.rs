@@ -64,14 +64,14 @@ impl<F: FnMut(usize, usize, Millis) -> (Result<(), Fault>, Millis)> Bus<F> {
     }
 }
 
-fn device(unit: u8, every: Millis, requests: u16) -> PollDevice {
+fn device(every: Millis, requests: u16) -> PollDevice {
     let request = |start| ReadRequest { table: Table::HoldingRegister, start, count: 10 };
     let requests = (0..requests).map(|place| request(place * 10)).collect();
-    PollDevice { unit: UnitId(unit), every, requests, timeout: TIMEOUT }
+    PollDevice { every, requests, timeout: TIMEOUT }
 }
 
 fn devices(count: u8, every: Millis) -> Vec<PollDevice> {
-    (0..count).map(|unit| device(unit, every, 1)).collect()
+    (0..count).map(|_| device(every, 1)).collect()
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn slots_that_passed_are_counted_and_not_made_up_for() {
 
 #[test]
 fn a_cycle_asks_all_requests_in_order_and_then_is_done() {
-    let mut bus = Bus::new(vec![device(1, Millis(1_000), 3)], |_, index, _| {
+    let mut bus = Bus::new(vec![device(Millis(1_000), 3)], |_, index, _| {
         if index == 1 { (Err(Fault::Exception(2)), Millis(5)) } else { HEALTHY }
     });
     bus.run(Millis(999));
@@ -120,7 +120,7 @@ fn a_cycle_asks_all_requests_in_order_and_then_is_done() {
 
 #[test]
 fn the_rest_of_a_silent_cycle_is_not_asked() {
-    let mut bus = Bus::new(vec![device(1, Millis(1_000), 3)], |_, _, _| SILENT);
+    let mut bus = Bus::new(vec![device(Millis(1_000), 3)], |_, _, _| SILENT);
     bus.run(Millis(999));
     assert_eq!(bus.asked.len(), 1);
     assert_eq!(bus.done, [(0, Some(Fault::NoAnswer), Millis(1_500))]);
@@ -129,7 +129,7 @@ fn the_rest_of_a_silent_cycle_is_not_asked() {
 
 #[test]
 fn a_silent_unit_is_probed_ever_more_rarely_and_up_to_every_half_minute() {
-    let mut bus = Bus::new(vec![device(1, Millis(1_000), 1)], |_, _, _| SILENT);
+    let mut bus = Bus::new(vec![device(Millis(1_000), 1)], |_, _, _| SILENT);
     bus.run(Millis::from_secs(200));
     let starts = bus.starts_of(0);
     let gaps: Vec<u64> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -143,7 +143,7 @@ fn a_silent_unit_is_probed_ever_more_rarely_and_up_to_every_half_minute() {
 
 #[test]
 fn one_answer_closes_the_breaker_and_the_cycle_goes_on_at_once() {
-    let mut bus = Bus::new(vec![device(1, Millis(1_000), 2)], |_, _, now| {
+    let mut bus = Bus::new(vec![device(Millis(1_000), 2)], |_, _, now| {
         if now < Millis(1_100) { SILENT } else { HEALTHY }
     });
     bus.run(Millis(7_500));
@@ -160,7 +160,7 @@ fn one_answer_closes_the_breaker_and_the_cycle_goes_on_at_once() {
 fn a_request_that_brings_silence_does_not_hide_those_behind_it() {
     let mut bus =
         Bus::new(
-            vec![device(1, Millis(1_000), 4)],
+            vec![device(Millis(1_000), 4)],
             |_, index, _| {
                 if index == 0 { SILENT } else { HEALTHY }
             },
@@ -211,7 +211,7 @@ fn many_dead_units_together_take_a_tenth_of_the_bus() {
 fn a_unit_that_lies_slowly_pays_for_its_time_like_a_silent_one() {
     for fault in [Fault::Malformed, Fault::Exception(0x0B), Fault::LinkLost] {
         let mut devices = devices(2, Millis(1_000));
-        devices[1] = device(1, Millis(1_000), 8);
+        devices[1] = device(Millis(1_000), 8);
         let mut bus =
             Bus::new(
                 devices,
@@ -241,7 +241,7 @@ fn an_exception_never_opens_the_breaker() {
 #[test]
 fn without_a_link_every_device_learns_it_at_its_own_rate_and_the_host_is_left_in_peace() {
     let mut all = devices(2, Millis(100));
-    all.push(device(9, Millis(1_000), 1));
+    all.push(device(Millis(1_000), 1));
     let behave = |_, _, _| (Err(Fault::NoLink), Millis(1));
     let mut bus = Bus::new(all, behave);
     bus.run(Millis::from_secs(60));
@@ -307,7 +307,7 @@ fn jobs_go_first_but_never_stop_the_polls() {
 
 #[test]
 fn a_device_without_requests_is_never_due() {
-    let mut bus = Bus::new(vec![device(1, Millis(1_000), 0)], |_, _, _| HEALTHY);
+    let mut bus = Bus::new(vec![device(Millis(1_000), 0)], |_, _, _| HEALTHY);
     assert_eq!(bus.poller.poll_timeout(), None);
     bus.poller.handle_timeout(bus.now);
     assert_eq!(bus.poller.poll_effect(), None);
