@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fieldgate_model::GatewayId;
@@ -151,14 +152,7 @@ pub async fn serve(
     let figures = Arc::new(LinkMetrics::default());
     let link = open_link(options, &identity, &writer, Arc::clone(&figures)).await?;
     let Link { handle, run, tls, plain } = link;
-    let mut link_stopped = stopped.clone();
-    tasks.spawn(async move {
-        tokio::select! {
-            () = run => {}
-            _ = link_stopped.wait_for(|stopped| *stopped) => {}
-        }
-        "link"
-    });
+    tasks.spawn(until_stopped("link", run, stopped.clone()));
 
     let down = Downlink::new(handle.down, Arc::clone(&metrics));
     let (commands, queue) = CommandsHandle::new();
@@ -198,37 +192,60 @@ pub async fn serve(
         let ca_pem = listening.is_tls.then(|| identity.ca().to_owned());
         Arc::new(GatewayEndpoint { url, ca_pem })
     });
-    let router = crate::http::router(state);
-    let mut http_stopped = stopped;
-    tasks.spawn(async move {
-        let stop = async move {
-            // The sender is dropped only when all stops anyway.
-            drop(http_stopped.wait_for(|stopped| *stopped).await);
-        };
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
-            tracing::error!(%error, "http listener failed");
-        }
-        "http"
-    });
+    tasks.spawn(serve_http(listener, crate::http::router(state), stopped));
 
     announce(bound);
     let result = tokio::select! {
         () = stop => Ok(()),
-        ended = tasks.join_next() => Err(ServeError::Ended(name_of(ended))),
+        ended = tasks.join_next() => Err(ServeError::Ended(name_of(ended.as_ref()))),
     };
     stopping.send_replace(true);
+    drain(tasks, store_thread).await;
+    result
+}
+
+/// Runs a task that does not end by itself.
+async fn until_stopped(
+    name: &'static str,
+    run: impl Future<Output = ()>,
+    mut stopped: watch::Receiver<bool>,
+) -> &'static str {
+    tokio::select! {
+        () = run => {}
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+    }
+    name
+}
+
+async fn serve_http(
+    listener: TcpListener,
+    router: axum::Router,
+    mut stopped: watch::Receiver<bool>,
+) -> &'static str {
+    let stop = async move {
+        // The sender is dropped only when all stops anyway.
+        drop(stopped.wait_for(|stopped| *stopped).await);
+    };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+        tracing::error!(%error, "http listener failed");
+    }
+    "http"
+}
+
+/// Lets every task finish what it has taken in, for as long as [`STOP_MAX`].
+async fn drain(mut tasks: JoinSet<&'static str>, store_thread: JoinHandle<()>) {
     if timeout(STOP_MAX, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
         // An open stream of the console, mostly. What is acknowledged is durable.
         tasks.shutdown().await;
     }
     // Every handle on the writer went with its task, so the thread ends after its last job.
-    if tokio::task::spawn_blocking(move || store_thread.join().is_ok()).await.is_err() {
+    let joined = tokio::task::spawn_blocking(move || store_thread.join().is_ok()).await;
+    if !joined.unwrap_or(false) {
         tracing::error!("the store thread panicked");
     }
-    result
 }
 
-fn name_of(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> &'static str {
+fn name_of(ended: Option<&Result<&'static str, tokio::task::JoinError>>) -> &'static str {
     match ended {
         Some(Ok(name)) => name,
         Some(Err(_)) => "one that panicked",

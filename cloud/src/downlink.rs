@@ -35,8 +35,7 @@ impl Downlink {
 
     /// Gives a message to the link; whether it was taken.
     pub async fn send(&self, gateway: &GatewayId, kind: DownKind, payload: Vec<u8>) -> bool {
-        let message =
-            Down { gateway: gateway.clone(), kind, payload, qos: Qos::AtLeastOnce };
+        let message = Down { gateway: gateway.clone(), kind, payload, qos: Qos::AtLeastOnce };
         let taken = timeout(WAIT_MAX, self.messages.send(message)).await;
         let taken = matches!(taken, Ok(Ok(())));
         if taken {

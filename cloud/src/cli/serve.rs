@@ -82,19 +82,16 @@ fn options(arguments: Arguments, folder: Folder) -> Result<Options, Failure> {
         return Err(Failure::wrong_use(error)
             .hint("put a TLS proxy before it, or insist with `--allow-plain`"));
     }
-    let transport = match arguments.broker {
-        Some(url) => {
-            let address = BrokerAddress::parse(&url)
-                .map_err(|error| Failure::wrong_use(anyhow::Error::from(error)))?;
-            Transport::Broker { address, authority: arguments.broker_ca }
-        }
-        None => {
-            let tls = match (arguments.mqtt, arguments.mqtt_plain) {
-                (None, None) => Some(MQTTS_DEFAULT.parse().context("a constant is an address")?),
-                (tls, _) => tls,
-            };
-            Transport::Endpoint { tls, plain: arguments.mqtt_plain }
-        }
+    let transport = if let Some(url) = arguments.broker {
+        let address = BrokerAddress::parse(&url)
+            .map_err(|error| Failure::wrong_use(anyhow::Error::from(error)))?;
+        Transport::Broker { address, authority: arguments.broker_ca }
+    } else {
+        let tls = match (arguments.mqtt, arguments.mqtt_plain) {
+            (None, None) => Some(MQTTS_DEFAULT.parse().context("a constant is an address")?),
+            (tls, _) => tls,
+        };
+        Transport::Endpoint { tls, plain: arguments.mqtt_plain }
     };
     Ok(Options {
         data: folder.0,
