@@ -180,7 +180,7 @@ fn a_key_makes_a_command_once() {
     let cancel = format!("{}/cancel", first.location);
     let cancelled = server.post(&cancel, "acme", &json!({}));
     assert_eq!(cancelled.json()["state"], "cancelled", "{cancelled:?}");
-    assert_eq!(server.post(&cancel, "acme", &json!({})).status, 409);
+    assert_eq!(server.post(&cancel, "acme", &json!({})).status, 200, "again is harmless");
 }
 
 #[test]

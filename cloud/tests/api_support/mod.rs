@@ -299,7 +299,7 @@ fn history(of: &str, gateway: &GatewayId) -> Vec<Commit> {
         sample(4, 7_191_000, Value::Bool(true)),
         Sample {
             signal: SignalIndex(5),
-            at: Millis(7_199_900),
+            at: Millis(7_219_000),
             value: None,
             quality: Quality::Bad(Cause::NoAnswer),
         },
