@@ -13,6 +13,7 @@ use fieldgate_script::ScriptError;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::parsers::frame;
 pub use self::task::{EngineSetup, run};
 
 /// Requests that may wait; each is answered within one turn of the engine's loop.

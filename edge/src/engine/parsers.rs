@@ -157,7 +157,7 @@ impl Runner {
             } else {
                 self.since.store(self.clock.now().0.max(1), Ordering::Relaxed);
                 let state = states.entry(job.device).or_default();
-                let readings = parser.run(&frame(&job), state);
+                let readings = parser.run(&frame(&job.name, job.at, &job.image), state);
                 self.since.store(0, Ordering::Relaxed);
                 parser.cancel().reset();
                 overruns = match &readings {
@@ -175,9 +175,9 @@ impl Runner {
 }
 
 /// The frame as a script sees it; what could not be read is not in it.
-fn frame(job: &Job) -> Frame<'_> {
-    let mut frame = Frame::new(&job.name, job.at);
-    for (request, reply) in job.image.replies() {
+pub(crate) fn frame<'a>(device: &'a DeviceName, at: Millis, image: &Image) -> Frame<'a> {
+    let mut frame = Frame::new(device, at);
+    for (request, reply) in image.replies() {
         match (request.table, reply) {
             (Table::HoldingRegister, Ok(ReadReply::Registers(words))) => {
                 frame.hr.push(Block { start: request.start, items: words.clone() });
