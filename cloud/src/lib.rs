@@ -17,6 +17,7 @@ pub mod http;
 pub mod identity;
 pub mod ingest;
 pub mod link;
+pub mod listening;
 pub mod live;
 pub mod metrics;
 pub mod show;

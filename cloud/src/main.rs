@@ -1,3 +1,7 @@
 //! `fieldgate-cloud`: the cloud service and the operator's command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fieldgate_cloud::cli::main()
+}

@@ -15,6 +15,7 @@ pub mod engine;
 pub mod http;
 pub mod journal;
 pub mod pipeline;
+pub mod simulate;
 pub mod socket;
 pub mod sync;
 pub mod telemetry;

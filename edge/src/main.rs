@@ -1,3 +1,5 @@
 //! `fieldgate`: the edge daemon and the technician's command line.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    fieldgate_edge::cli::main()
+}

@@ -1,1 +1,401 @@
-//! Stub.
+//! The composition root: every task and channel of the daemon, in the order of the flow.
+//!
+//! # Invariants
+//!
+//! - Nothing is spawned anywhere else but one connection's or one parser's own worker.
+//! - One task dies, all stop, by name; the supervisor starts a clean daemon. Readiness is told when
+//!   the buses poll, and the watchdog is fed by the engine's turns, not by a timer.
+//! - A stop drains in the order of the flow and is as safe as a crash at every point.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldgate_model::{GatewayId, Millis};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+use crate::buffer::{Buffer, BufferError, BufferOptions, BufferStats, Intake, Recovered};
+use crate::clock::Clock;
+use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
+use crate::config::{Config, Endpoint, Problem};
+use crate::drivers::modbus_tcp::{self, BusDevice, BusSetup, BusStatus};
+use crate::drivers::{DeviceIndex, Frame, Job};
+use crate::engine::{self, Engine, EngineError, EngineSetup};
+use crate::http;
+use crate::journal::{Journal, JournalError, Resumed};
+use crate::socket;
+use crate::sync::{self, Credentials, SyncOutputs, SyncSetup, SyncStatus};
+
+/// Frames between all buses and the engine: a second of a thousand devices.
+const FRAMES_MAX: usize = 1_024;
+/// Jobs that may wait for one bus; who asks waits with them.
+const JOBS_MAX: usize = 8;
+/// Answers about commands that may wait for the uplink; the owner asks again.
+const ANSWERS_MAX: usize = 64;
+/// How long a stop may wait for the cloud to take what was sealed last.
+const DRAIN_MAX: Duration = Duration::from_secs(3);
+/// How long a stop may wait for each task after that; together a stop takes 5 s at most.
+const STOP_MAX: Duration = Duration::from_millis(600);
+/// The id in the chains of a gateway that has no cloud. With an identity comes a new incarnation.
+const LOCAL_ID: &str = "local";
+
+/// Why the daemon could not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The buffer cannot be opened.
+    #[error("open the buffer")]
+    Buffer(#[from] BufferError),
+    /// The journal cannot be opened.
+    #[error("open the journal")]
+    Journal(#[from] JournalError),
+    /// The technician's socket cannot be opened.
+    #[error("open the socket")]
+    Socket(#[source] std::io::Error),
+    /// The address for health and metrics cannot be opened.
+    #[error("listen on `{address}` for health and metrics")]
+    Http {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A task has ended that should not.
+    #[error("the task `{task}` has ended: {why}")]
+    Task {
+        /// Its name.
+        task: String,
+        /// Its last words.
+        why: String,
+    },
+}
+
+/// What the technician's socket and the metrics look at; clones look at the same daemon.
+#[derive(Debug, Clone)]
+pub struct Handles {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// What is wrong with it.
+    pub problems: Arc<[Problem]>,
+    /// The newest values.
+    pub engine: Engine,
+    /// What can be read and written.
+    pub targets: Targets,
+    /// The buses, in the order of the configuration.
+    pub buses: Vec<watch::Receiver<BusStatus>>,
+    /// The buffer.
+    pub buffer: watch::Receiver<BufferStats>,
+    /// The uplink; `None` if there is no cloud, or no identity for it.
+    pub sync: Option<watch::Receiver<SyncStatus>>,
+    /// The clock.
+    pub clock: Clock,
+    /// When the daemon started.
+    pub started: Millis,
+}
+
+/// A task's name and its last words.
+type Ended = (String, String);
+
+/// Everything that runs.
+struct Daemon {
+    buses: JoinSet<()>,
+    /// Kept so that a gateway without a bus has an engine; the engine ends when it goes.
+    frames: mpsc::Sender<Frame>,
+    engine: JoinHandle<Result<(), EngineError>>,
+    tasks: JoinSet<Ended>,
+    buffer: Buffer,
+    sync: Option<watch::Receiver<SyncStatus>>,
+    stopping: watch::Sender<bool>,
+}
+
+/// Runs the daemon until `stop` resolves or a task dies.
+pub async fn run(
+    config: Config,
+    problems: Vec<Problem>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), PipelineError> {
+    let mut daemon = start(config, problems).await?;
+    tell_supervisor(sd_notify::NotifyState::Ready);
+    let died = tokio::select! {
+        () = stop => None,
+        ended = daemon.tasks.join_next() => ended.map(last_words),
+        _ = daemon.buses.join_next(), if !daemon.buses.is_empty() => {
+            Some(("bus".to_owned(), "closed".to_owned()))
+        }
+        ended = &mut daemon.engine => Some(engine_words(ended)),
+    };
+    tell_supervisor(sd_notify::NotifyState::Stopping);
+    daemon.wind_down().await;
+    match died {
+        Some((task, why)) => Err(PipelineError::Task { task, why }),
+        None => Ok(()),
+    }
+}
+
+/// Starts every task, in the order of the flow.
+async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, PipelineError> {
+    let clock = Clock;
+    let boot = Clock::boot_id();
+    let config = Arc::new(config);
+    let credentials = read_credentials(&config);
+    let (buffer, recovered) = open_buffer(&config, credentials.as_ref(), boot, clock)?;
+    let (journal, resumed) = Journal::open(&config.buffer.path, recovered.has_run)?;
+
+    let mut buses = JoinSet::new();
+    let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
+    let (jobs, statuses) = spawn_buses(&config, &frames, clock, &mut buses);
+    let targets = Targets { devices: config.devices.clone().into(), buses: jobs.into() };
+
+    let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
+    let progress = watch::Sender::new(0);
+    let turns = progress.subscribe();
+    let setup = EngineSetup {
+        devices: config.devices.clone(),
+        alarms: recovered.alarms,
+        flush: config.buffer.flush,
+        clock,
+    };
+    let engine_task = engine::run(setup, frames_out, requests_out, buffer.clone(), progress);
+    let engine = Engine::new(requests);
+
+    let mut tasks: JoinSet<Ended> = JoinSet::new();
+    let (stopping, stopped) = watch::channel(false);
+    let sync = credentials.zip(config.cloud.as_ref()).map(|(credentials, cloud)| {
+        let uplink = Uplink { buffer: &buffer, journal, resumed, targets: &targets, clock, boot };
+        uplink.spawn(cloud.url.clone(), credentials, &config, &engine, stopped, &mut tasks)
+    });
+    let handles = Handles {
+        problems: problems.into(),
+        engine,
+        targets,
+        buses: statuses,
+        buffer: buffer.stats(),
+        sync: sync.clone(),
+        clock,
+        started: clock.now(),
+        config: Arc::clone(&config),
+    };
+    spawn_servers(&handles, &mut tasks).await?;
+    tasks.spawn(named("watchdog", feed_watchdog(turns)));
+    let (devices, on) = (config.devices.len(), config.buses.len());
+    tracing::info!(gateway = config.gateway.name, devices, buses = on, "running");
+    Ok(Daemon { buses, frames, engine: tokio::spawn(engine_task), tasks, buffer, sync, stopping })
+}
+
+impl Daemon {
+    /// Stops in the order of the flow, so that what was polled last still gets into the buffer.
+    async fn wind_down(mut self) {
+        tracing::info!("stopping");
+        self.buses.shutdown().await;
+        drop(self.frames);
+        if !self.engine.is_finished() {
+            drop(timeout(STOP_MAX, &mut self.engine).await);
+        }
+        drain(&self.buffer, self.sync).await;
+        self.stopping.send_replace(true);
+        let rest = async { while self.tasks.join_next().await.is_some() {} };
+        drop(timeout(STOP_MAX, rest).await);
+        drop(timeout(STOP_MAX, self.buffer.stop()).await);
+    }
+}
+
+/// Without an identity the gateway works alone: local work never depends on a credential.
+fn read_credentials(config: &Config) -> Option<Credentials> {
+    let cloud = config.cloud.as_ref()?;
+    match Credentials::read(&cloud.credentials) {
+        Ok(credentials) => Some(credentials),
+        Err(error) => {
+            tracing::error!(error = crate::cli::chain(&error), "no uplink, working alone");
+            None
+        }
+    }
+}
+
+fn open_buffer(
+    config: &Config,
+    credentials: Option<&Credentials>,
+    boot: fieldgate_model::BootId,
+    clock: Clock,
+) -> Result<(Buffer, Recovered), BufferError> {
+    let local = || GatewayId::new(LOCAL_ID).expect("a constant that is an id");
+    let (buffer, recovered) = Buffer::open(BufferOptions {
+        folder: config.buffer.path.clone(),
+        max_bytes: config.buffer.max_bytes,
+        flush: config.buffer.flush,
+        seal_after: config.buffer.seal_after,
+        catalogue: config.catalogue(),
+        gateway: credentials.map_or_else(local, |credentials| credentials.gateway.clone()),
+        boot,
+        clock,
+    })?;
+    if recovered.unclean {
+        tracing::warn!("the last run did not stop in order; what was only in memory is lost");
+    }
+    if let Some(aside) = &recovered.set_aside {
+        tracing::error!(file = %aside.display(), "the buffer was damaged and is set aside");
+    }
+    Ok((buffer, recovered))
+}
+
+fn spawn_buses(
+    config: &Config,
+    frames: &mpsc::Sender<Frame>,
+    clock: Clock,
+    buses: &mut JoinSet<()>,
+) -> (Vec<mpsc::Sender<Job>>, Vec<watch::Receiver<BusStatus>>) {
+    let mut senders = Vec::new();
+    let mut statuses = Vec::new();
+    for (place, bus) in config.buses.iter().enumerate() {
+        let on_it = config.devices.iter().enumerate().filter(|(_, device)| device.bus == place);
+        let devices = on_it
+            .map(|(index, device)| BusDevice {
+                index: DeviceIndex(index),
+                unit: device.unit,
+                every: device.every,
+                requests: device.profile.plan(),
+            })
+            .collect();
+        let Endpoint::ModbusTcp { host, port } = bus.endpoint.clone();
+        let setup = BusSetup { name: bus.name.clone(), host, port, timeout: bus.timeout, devices };
+        let (jobs, jobs_out) = mpsc::channel(JOBS_MAX);
+        let status = watch::Sender::new(BusStatus::new(&setup));
+        senders.push(jobs);
+        statuses.push(status.subscribe());
+        buses.spawn(modbus_tcp::run(setup, jobs_out, frames.clone(), status, clock));
+    }
+    (senders, statuses)
+}
+
+/// What the uplink and its commands are built from.
+struct Uplink<'a> {
+    buffer: &'a Buffer,
+    journal: Journal,
+    resumed: Resumed,
+    targets: &'a Targets,
+    clock: Clock,
+    boot: fieldgate_model::BootId,
+}
+
+impl Uplink<'_> {
+    fn spawn(
+        self,
+        url: crate::config::CloudUrl,
+        credentials: Credentials,
+        config: &Config,
+        engine: &Engine,
+        stopped: watch::Receiver<bool>,
+        tasks: &mut JoinSet<Ended>,
+    ) -> watch::Receiver<SyncStatus> {
+        let (commands, commands_out) = mpsc::channel(COMMANDS_MAX);
+        let (answers, answers_out) = mpsc::channel(ANSWERS_MAX);
+        let utc_offset = watch::Sender::new(None);
+        let status = watch::Sender::new(SyncStatus::default());
+        let shown = status.subscribe();
+        let command_setup = CommandSetup {
+            journal: self.journal.clone(),
+            open: self.resumed.open,
+            buffer: self.buffer.clone(),
+            targets: self.targets.clone(),
+            utc_offset: utc_offset.subscribe(),
+            clock: self.clock,
+        };
+        let sync_setup = SyncSetup {
+            url,
+            credentials,
+            buffer: self.buffer.clone(),
+            journal: self.journal,
+            fence: self.resumed.fence,
+            withheld: self.resumed.withheld,
+            engine: engine.clone(),
+            catalogue: config.catalogue(),
+            boot: self.boot,
+            clock: self.clock,
+        };
+        let outputs = SyncOutputs { commands, answers: answers_out, utc_offset, status };
+        let command = command::run(command_setup, commands_out, answers);
+        tasks.spawn(named("command", async {
+            command.await;
+            Ok::<(), PipelineError>(())
+        }));
+        tasks.spawn(named("sync", sync::run(sync_setup, outputs, stopped)));
+        shown
+    }
+}
+
+async fn spawn_servers(handles: &Handles, tasks: &mut JoinSet<Ended>) -> Result<(), PipelineError> {
+    let socket = socket::bind(&handles.config.socket).map_err(PipelineError::Socket)?;
+    tasks.spawn(named("socket", socket::serve(socket, handles.clone())));
+    if let Some(address) = handles.config.http {
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .map_err(|source| PipelineError::Http { address, source })?;
+        tasks.spawn(named("http", http::serve(listener, handles.clone())));
+    }
+    Ok(())
+}
+
+/// Seals what the engine brought last and gives the cloud a moment to take it.
+async fn drain(buffer: &Buffer, sync: Option<watch::Receiver<SyncStatus>>) {
+    let wait = async {
+        if buffer.append_durably(Intake::default()).await.is_err() {
+            return;
+        }
+        let held = buffer.lines().borrow().clone();
+        let Some(mut sync) = sync.filter(|sync| sync.borrow().welcomed) else { return };
+        // The uplink learns of the last seal a moment after the buffer has announced it.
+        tokio::task::yield_now().await;
+        let sealed: u64 = held.iter().map(|line| line.stored.0).sum();
+        let through = sync.wait_for(|status| {
+            !status.welcomed || (status.backlog == 0 && status.sealed >= sealed)
+        });
+        drop(through.await);
+    };
+    if timeout(DRAIN_MAX, wait).await.is_err() {
+        tracing::warn!("the cloud has not taken everything; the rest waits in the buffer");
+    }
+}
+
+async fn feed_watchdog(mut turns: watch::Receiver<u64>) -> Result<(), PipelineError> {
+    let Some(within) = sd_notify::watchdog_enabled() else {
+        std::future::pending::<()>().await;
+        return Ok(());
+    };
+    let mut beat = tokio::time::interval(within / 2);
+    loop {
+        beat.tick().await;
+        if turns.has_changed().unwrap_or(false) {
+            turns.mark_unchanged();
+            tell_supervisor(sd_notify::NotifyState::Watchdog);
+        }
+    }
+}
+
+fn tell_supervisor(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "no supervisor listens");
+    }
+}
+
+async fn named<E: std::error::Error>(
+    name: &str,
+    task: impl Future<Output = Result<(), E>>,
+) -> Ended {
+    let why = match task.await {
+        Ok(()) => "closed".to_owned(),
+        Err(error) => crate::cli::chain(&error),
+    };
+    (name.to_owned(), why)
+}
+
+fn engine_words(ended: Result<Result<(), EngineError>, tokio::task::JoinError>) -> Ended {
+    let why = match ended {
+        Ok(Ok(())) => "closed".to_owned(),
+        Ok(Err(error)) => crate::cli::chain(&error),
+        Err(error) => error.to_string(),
+    };
+    ("engine".to_owned(), why)
+}
+
+fn last_words(ended: Result<Ended, tokio::task::JoinError>) -> Ended {
+    ended.unwrap_or_else(|error| ("unknown".to_owned(), error.to_string()))
+}

@@ -135,8 +135,11 @@ impl Task {
                     Group::from_parts(commits, batches).without(&gateway)
                 }
                 Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, batches = commits.len(), "batches not stored");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        batches = commits.len(),
+                        "batches not stored"
+                    );
                     self.handle_refused(&commits).await;
                     return;
                 }

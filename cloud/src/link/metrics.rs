@@ -266,9 +266,15 @@ mod tests {
     #[test]
     fn every_reason_and_kind_counts_for_itself() {
         let metrics = LinkMetrics::default();
-        Refusal::ALL.map(|reason| metrics.count_refused(reason));
-        DropReason::ALL.map(|reason| metrics.count_dropped(reason));
-        UpKind::ALL.map(|kind| metrics.count_message(kind, 0));
+        for reason in Refusal::ALL {
+            metrics.count_refused(reason);
+        }
+        for reason in DropReason::ALL {
+            metrics.count_dropped(reason);
+        }
+        for kind in UpKind::ALL {
+            metrics.count_message(kind, 0);
+        }
         let labelled: Vec<_> =
             metrics.readings().into_iter().filter(|reading| reading.label.is_some()).collect();
         assert_eq!(labelled.len(), 21 + 5 + 5);

@@ -1,1 +1,98 @@
-//! Stub.
+//! The technician's command line: one file a verb. Standard output is data, standard error is talk.
+//!
+//! # Invariants
+//!
+//! - Exit status 0 is good, 1 is a finding or a refusal, 2 is wrong use or a configuration that
+//!   cannot be used.
+//! - No verb opens a port that the daemon owns: what concerns devices is asked of the daemon.
+
+mod args;
+mod check;
+mod completions;
+mod failure;
+mod forecast;
+mod format;
+mod profile;
+mod profile_tests;
+mod run;
+mod screen;
+mod signals;
+mod simulate;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::args::{Cli, ProfileVerb, Verb};
+use self::failure::{Exit, Failure};
+use self::screen::Talk;
+use crate::config::{self, Loaded, Problem};
+
+/// Runs the verb that the process was called with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; if nobody can read them, nobody is told.
+            drop(error.print());
+            return if error.use_stderr() { Exit::Usage } else { Exit::Good }.into();
+        }
+    };
+    let mut talk = Talk::start();
+    let ended = perform(cli, &mut talk);
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) if failure.is_closed_pipe() => Exit::Good.into(),
+        Err(failure) => {
+            talk.failure(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
+    let config = cli.config;
+    match cli.verb {
+        Verb::Run => run::run(&config, talk),
+        Verb::Check(args) => check::check(&config, &args, talk),
+        Verb::Simulate(args) => simulate::simulate(&config, &args, talk),
+        Verb::Profile { verb: ProfileVerb::List(args) } => profile::list(&config, &args, talk),
+        Verb::Completions { shell } => completions::completions(shell),
+        _ => Err(Failure::refused("not yet")),
+    }
+}
+
+/// The configuration; its problems are told, and fatal ones end the verb.
+fn load(path: &Path, talk: &mut Talk) -> Result<Loaded, Failure> {
+    match config::load(path) {
+        Ok(loaded) => {
+            talk.problems(&loaded.problems);
+            Ok(loaded)
+        }
+        Err(problems) => {
+            talk.problems(&problems);
+            Err(unusable(path, &problems))
+        }
+    }
+}
+
+/// The end of a verb whose configuration cannot be used.
+fn unusable(path: &Path, problems: &[Problem]) -> Failure {
+    let count = match problems.len() {
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    Failure::usage(format!("cannot use `{}`: {count}", path.display()))
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,1 +1,172 @@
-//! Stub.
+//! Commands: the shell around the executor. Persist, act, report, in the order the machine says.
+//!
+//! # Invariants
+//!
+//! - The journal has returned before the bus is asked to write, and before an outcome is reported.
+//! - This task owns the executor; the uplink goes on while a device is slow to answer.
+
+mod write;
+
+use fieldgate_model::{Command, CommandId, Millis, Outcome, OutcomeRecord, UtcMillis};
+use fieldgate_protocol::command::{Entry, EntryState, Executor, ExecutorEffect};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+pub use self::write::{Targets, WriteError, Written, write};
+use crate::buffer::{Buffer, Intake};
+use crate::clock::Clock;
+use crate::journal::Journal;
+
+/// Commands that may wait for the executor; the owner sends again what does not fit.
+pub const COMMANDS_MAX: usize = 8;
+
+/// The time of day as the owner's Welcome anchored it: UTC at monotonic zero.
+pub type UtcOffset = Option<UtcMillis>;
+
+/// What the command task needs.
+pub struct CommandSetup {
+    /// Where entries become durable.
+    pub journal: Journal,
+    /// Commands that were open when the daemon stopped.
+    pub open: Vec<Entry>,
+    /// Where outcomes go.
+    pub buffer: Buffer,
+    /// What can be written.
+    pub targets: Targets,
+    /// The owner's time of day.
+    pub utc_offset: watch::Receiver<UtcOffset>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// What the journal says of a command that was sent again.
+pub type Answered = (CommandId, EntryState);
+
+enum Wake {
+    Command(Option<Command>),
+    Result(CommandId, Outcome),
+    Anchored,
+}
+
+struct Task {
+    setup: CommandSetup,
+    executor: Executor,
+    running: JoinSet<(CommandId, Outcome)>,
+    answers: mpsc::Sender<Answered>,
+}
+
+/// Runs until `commands` is closed and what has started is through.
+pub async fn run(
+    mut setup: CommandSetup,
+    mut commands: mpsc::Receiver<Command>,
+    answers: mpsc::Sender<Answered>,
+) {
+    let open = std::mem::take(&mut setup.open);
+    let mut task = Task {
+        // Nothing is judged by a time of day that no owner has vouched for since the start.
+        executor: Executor::resume(Vec::new(), None),
+        setup,
+        running: JoinSet::new(),
+        answers,
+    };
+    // What was started before the crash is closed at once; what was only received waits for UTC.
+    let mut waiting = Some(open).filter(|open| !open.is_empty());
+    loop {
+        let anchored = task.utc().is_some();
+        if anchored && let Some(open) = waiting.take() {
+            task.executor = Executor::resume(open, task.utc());
+        }
+        task.drain().await;
+        let wake = tokio::select! {
+            Some(ended) = task.running.join_next() => match ended {
+                Ok((id, outcome)) => Wake::Result(id, outcome),
+                Err(error) => {
+                    tracing::error!(%error, "a command's execution died");
+                    continue;
+                }
+            },
+            changed = task.setup.utc_offset.changed(), if !anchored => match changed {
+                Ok(()) => Wake::Anchored,
+                Err(_) => return,
+            },
+            command = commands.recv(), if anchored => Wake::Command(command),
+        };
+        match wake {
+            Wake::Command(Some(command)) => task.take(command).await,
+            Wake::Command(None) => break,
+            Wake::Result(id, outcome) => task.executor.handle_result(&id, outcome),
+            Wake::Anchored => {}
+        }
+    }
+    while let Some(Ok((id, outcome))) = task.running.join_next().await {
+        task.executor.handle_result(&id, outcome);
+        task.drain().await;
+    }
+}
+
+impl Task {
+    fn utc(&self) -> Option<UtcMillis> {
+        let offset = *self.setup.utc_offset.borrow();
+        offset.map(|offset| offset + self.setup.clock.now())
+    }
+
+    async fn take(&mut self, command: Command) {
+        match self.setup.journal.state(command.id.clone()).await {
+            Ok(known) => self.executor.handle_command(command, known, self.utc()),
+            Err(error) => tracing::error!(%error, command = %command.id, "command not taken"),
+        }
+    }
+
+    async fn drain(&mut self) {
+        while let Some(effect) = self.executor.poll_effect() {
+            match effect {
+                ExecutorEffect::Persist(entry) => self.persist(entry).await,
+                ExecutorEffect::Execute(command) => self.execute(command),
+                ExecutorEffect::Report(id, outcome) => self.report(id, outcome).await,
+                ExecutorEffect::Answer(id, state) => {
+                    // The uplink may be gone; the owner asks again when it is back.
+                    drop(self.answers.try_send((id, state)));
+                }
+                ExecutorEffect::Refuse(id) => {
+                    tracing::warn!(command = %id, "too many open commands, not taken");
+                }
+            }
+        }
+    }
+
+    async fn persist(&mut self, entry: Entry) {
+        let id = entry.command.id.clone();
+        match self.setup.journal.save_entry(entry).await {
+            Ok(()) => self.executor.handle_persisted(&id, self.utc()),
+            // Not durable, so nothing follows from it: after a restart the journal decides.
+            Err(error) => tracing::error!(%error, command = %id, "the journal refuses"),
+        }
+    }
+
+    fn execute(&mut self, command: Command) {
+        let (targets, clock) = (self.setup.targets.clone(), self.setup.clock);
+        let now = clock.now();
+        let left = self.utc().map_or(0, |utc| command.not_after.0.saturating_sub(utc.0));
+        let deadline = now + Millis(u64::try_from(left).unwrap_or(0));
+        self.running.spawn(async move {
+            let outcome = write::carry_out(&targets, &command, deadline).await;
+            (command.id, outcome)
+        });
+    }
+
+    async fn report(&mut self, id: CommandId, outcome: Outcome) {
+        tracing::info!(command = %id, outcome = outcome.as_str(), "command closed");
+        let at = self.setup.clock.now();
+        let record = OutcomeRecord { at, command: id.clone(), outcome };
+        let intake = Intake { outcomes: vec![record], ..Intake::default() };
+        if let Err(error) = self.setup.buffer.append_durably(intake).await {
+            tracing::error!(%error, command = %id, "the outcome waits for the next start");
+            return;
+        }
+        if let Err(error) = self.setup.journal.reported(id.clone()).await {
+            // It will be reported again after a restart; the cloud knows the id.
+            tracing::warn!(%error, command = %id, "the journal refuses");
+        }
+        self.executor.handle_reported(&id);
+    }
+}

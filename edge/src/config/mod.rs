@@ -16,16 +16,21 @@ use fieldgate_model::{Catalogue, CatalogueDevice, DeviceName, Millis};
 use fieldgate_rules::profile::Profile;
 use fieldgate_rules::register::UnitId;
 
+mod device_file;
 mod fields;
 mod file;
 mod library;
 mod problem;
 mod profile_file;
+mod signal_file;
+#[cfg(test)]
+mod tests;
 mod units;
+mod write_file;
 
 pub use library::Library;
 pub use problem::{Problem, Scope};
-pub use units::{parse_duration, parse_size};
+pub use units::{UnitError, parse_duration, parse_size};
 
 /// A configuration that runs, with what is wrong at its edges.
 #[derive(Debug)]
@@ -146,8 +151,8 @@ pub struct BrokenDevice {
     pub problems: Vec<Problem>,
 }
 
-/// Reads a configuration and every profile that it uses. An error lists all problems, the fatal
-/// ones among them.
+/// Reads a configuration and every profile in its folder, used or not. An error lists all problems,
+/// the fatal ones among them.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     file::load(path)
 }
@@ -156,9 +161,8 @@ impl Config {
     /// The gateway's signals. Devices stand as in [`Config::devices`]; the broken ones follow, with
     /// no signals.
     pub fn catalogue(&self) -> Catalogue {
-        let good = self.devices.iter().map(|device| {
-            device.profile.catalogue_device(device.name.clone())
-        });
+        let good =
+            self.devices.iter().map(|device| device.profile.catalogue_device(device.name.clone()));
         let broken = self.broken.iter().filter_map(|device| {
             let name = DeviceName::new(device.name.as_str()).ok()?;
             Some(CatalogueDevice { name, profile: device.profile.clone(), signals: Vec::new() })

@@ -2,6 +2,8 @@
 //!
 //! A bus gives [`Frame`]s to the engine and takes [`Job`]s from commands and from the technician.
 
+pub mod modbus_tcp;
+
 use fieldgate_model::{Cause, Millis};
 use fieldgate_rules::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use tokio::sync::oneshot;

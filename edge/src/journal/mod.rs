@@ -1,1 +1,132 @@
-//! Stub.
+//! `control.db`: the gateway's fence and its journal of commands, on a thread of its own.
+//!
+//! # Invariants
+//!
+//! - What a call has returned for survives a power cut (WAL, `synchronous=FULL`).
+//! - A journal that was lost while the buffer was not is noticed: commands are withheld, since one
+//!   that ran before cannot be told from one that did not.
+
+mod file;
+
+use std::path::{Path, PathBuf};
+
+use fieldgate_model::CommandId;
+use fieldgate_protocol::Fence;
+use fieldgate_protocol::command::{Entry, EntryState};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use self::file::JournalFile;
+pub(crate) use self::file::journal_state;
+
+/// Requests that may wait: more than there are open commands.
+const REQUESTS_MAX: usize = 128;
+
+/// Why the journal could not do what was asked.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// SQLite said no.
+    #[error("use the database `{path}`")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A stored row cannot be read.
+    #[error("read a row of the database `{path}`: {what}")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The journal's thread cannot be started.
+    #[error("start the journal's thread")]
+    Thread {
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The journal's thread has ended.
+    #[error("the journal has stopped")]
+    Stopped,
+}
+
+/// What the journal found when it opened.
+#[derive(Debug)]
+pub struct Resumed {
+    /// Whom the gateway obeys.
+    pub fence: Fence,
+    /// Commands whose outcome is not in its stream yet, oldest first.
+    pub open: Vec<Entry>,
+    /// The journal was lost: no command may run.
+    pub withheld: bool,
+}
+
+enum Request {
+    SaveFence(Fence, oneshot::Sender<Result<(), JournalError>>),
+    SaveEntry(Box<Entry>, oneshot::Sender<Result<(), JournalError>>),
+    Reported(CommandId, oneshot::Sender<Result<(), JournalError>>),
+    State(CommandId, oneshot::Sender<Result<Option<EntryState>, JournalError>>),
+}
+
+/// Handle of the journal; clones talk to the same thread.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Journal {
+    /// Opens `control.db` in `folder`. `expected`: this gateway has run before, so a missing file
+    /// is a lost one.
+    pub fn open(folder: &Path, expected: bool) -> Result<(Self, Resumed), JournalError> {
+        let (file, resumed) = JournalFile::open(&folder.join("control.db"), expected)?;
+        let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || serve(file, inbox))
+            .map_err(|source| JournalError::Thread { source })?;
+        Ok((Self { requests }, resumed))
+    }
+
+    /// Makes the fence durable.
+    pub async fn save_fence(&self, fence: Fence) -> Result<(), JournalError> {
+        self.ask(|reply| Request::SaveFence(fence, reply)).await
+    }
+
+    /// Makes an entry durable, in place of an earlier state of the same command.
+    pub async fn save_entry(&self, entry: Entry) -> Result<(), JournalError> {
+        self.ask(|reply| Request::SaveEntry(Box::new(entry), reply)).await
+    }
+
+    /// The outcome of this command is durable in its stream.
+    pub async fn reported(&self, id: CommandId) -> Result<(), JournalError> {
+        self.ask(|reply| Request::Reported(id, reply)).await
+    }
+
+    /// How far a command is; `None` if its id has never been seen, or not for a long time.
+    pub async fn state(&self, id: CommandId) -> Result<Option<EntryState>, JournalError> {
+        self.ask(|reply| Request::State(id, reply)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Request,
+    ) -> Result<T, JournalError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_| JournalError::Stopped)?;
+        answer.await.map_err(|_| JournalError::Stopped)?
+    }
+}
+
+fn serve(mut file: JournalFile, mut inbox: mpsc::Receiver<Request>) {
+    while let Some(request) = inbox.blocking_recv() {
+        // Whoever asked may have given up waiting; what was asked is done all the same.
+        match request {
+            Request::SaveFence(fence, reply) => drop(reply.send(file.save_fence(&fence))),
+            Request::SaveEntry(entry, reply) => drop(reply.send(file.save_entry(&entry))),
+            Request::Reported(id, reply) => drop(reply.send(file.reported(&id))),
+            Request::State(id, reply) => drop(reply.send(file.state(&id))),
+        }
+    }
+}

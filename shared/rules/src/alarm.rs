@@ -102,7 +102,10 @@ impl Alarm {
 
     /// Takes the signal's engineering value; `None` if its quality is bad.
     pub fn handle_sample(&mut self, value: Option<f64>, now: Millis) {
-        self.handle_timeout(now);
+        // A delay that ended earlier counts; at its very end the sample decides.
+        if self.poll_timeout().is_some_and(|due| due < now) {
+            self.handle_timeout(now);
+        }
         let Some(value) = value.filter(|value| value.is_finite()) else {
             if let Phase::Pending { .. } = self.phase {
                 self.phase = Phase::Normal;
@@ -117,6 +120,7 @@ impl Alarm {
             }
             Phase::Pending { due, .. } if self.rule.is_true(value) => {
                 self.phase = Phase::Pending { due, value };
+                self.handle_timeout(now);
             }
             Phase::Pending { .. } => self.phase = Phase::Normal,
             Phase::Active if self.rule.is_back(value) => {
@@ -235,5 +239,149 @@ impl AlarmRule {
         }
         message.push_str(rest);
         message
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(limit: Limit, deadband: f64, on_delay: u64) -> AlarmRule {
+        AlarmRule {
+            name: SignalName::new("overvoltage").expect("a name"),
+            signal: SignalName::new("voltage").expect("a name"),
+            limit,
+            deadband,
+            on_delay: Millis(on_delay),
+            severity: Severity::High,
+            message: "${device}/${signal}: ${value} ${unit}, limit ${limit} ${what} ${".to_owned(),
+        }
+    }
+
+    fn alarm(rule: AlarmRule, stored: StoredAlarm) -> Alarm {
+        let device = DeviceName::new("meter").expect("a name");
+        Alarm::resume(rule, device, "V".to_owned(), stored)
+    }
+
+    /// State, occurrence, transition and value of everything there is to tell.
+    fn told(alarm: &mut Alarm) -> Vec<(AlarmState, u64, u64, f64)> {
+        std::iter::from_fn(|| alarm.poll_effect())
+            .map(|told| (told.state, told.occurrence, told.transition, told.value))
+            .collect()
+    }
+
+    /// What is told for one sample a second.
+    fn check(rule: AlarmRule, values: &[f64], expected: &[(AlarmState, u64, u64, f64)]) {
+        let mut alarm = alarm(rule, StoredAlarm::NEVER);
+        for (second, value) in (0..).zip(values) {
+            alarm.handle_sample(Some(*value), Millis::from_secs(second));
+        }
+        assert_eq!(told(&mut alarm), expected, "{values:?}");
+    }
+
+    use AlarmState::{Active, Normal};
+
+    #[test]
+    fn a_limit_is_exclusive_and_a_value_at_it_clears_without_deadband() {
+        let high = rule(Limit::High(253.0), 0.0, 0);
+        check(high.clone(), &[253.0], &[]);
+        check(high.clone(), &[253.1, 253.0], &[(Active, 1, 1, 253.1), (Normal, 1, 2, 253.0)]);
+        check(high, &[253.1, 254.0], &[(Active, 1, 1, 253.1)]);
+        let low = rule(Limit::Low(1.5), 0.0, 0);
+        check(low.clone(), &[1.5], &[]);
+        check(
+            low,
+            &[1.4, 1.5, 1.0],
+            &[(Active, 1, 1, 1.4), (Normal, 1, 2, 1.5), (Active, 2, 3, 1.0)],
+        );
+    }
+
+    #[test]
+    fn a_value_that_swings_within_the_deadband_is_one_occurrence() {
+        let high = rule(Limit::High(253.0), 2.0, 0);
+        check(
+            high,
+            &[254.0, 252.9, 253.1, 252.0, 251.1, 253.5, 251.0, 252.9, 253.0],
+            &[(Active, 1, 1, 254.0), (Normal, 1, 2, 251.0)],
+        );
+        let low = rule(Limit::Low(1.5), 0.25, 0);
+        check(low, &[1.4, 1.6, 1.4, 1.75], &[(Active, 1, 1, 1.4), (Normal, 1, 2, 1.75)]);
+    }
+
+    #[test]
+    fn an_on_delay_lets_short_peaks_pass() {
+        let delayed = rule(Limit::High(253.0), 0.0, 2000);
+        check(delayed.clone(), &[254.0, 254.0, 252.0, 254.0, 254.0], &[]);
+        check(delayed, &[254.0, 255.0, 256.0, 257.0], &[(Active, 1, 1, 256.0)]);
+    }
+
+    #[test]
+    fn an_on_delay_ends_by_the_clock_without_another_sample() {
+        let mut alarm = alarm(rule(Limit::High(253.0), 0.0, 2000), StoredAlarm::NEVER);
+        assert_eq!(alarm.poll_timeout(), None);
+        alarm.handle_sample(Some(254.0), Millis(500));
+        assert_eq!(alarm.poll_timeout(), Some(Millis(2500)));
+        alarm.handle_timeout(Millis(2499));
+        assert_eq!(told(&mut alarm), []);
+        assert_eq!(alarm.stored(), StoredAlarm::NEVER);
+        alarm.handle_timeout(Millis(2500));
+        assert_eq!(told(&mut alarm), [(Active, 1, 1, 254.0)]);
+        assert_eq!(alarm.poll_timeout(), None);
+        assert_eq!(alarm.stored(), StoredAlarm { state: Active, occurrence: 1, transition: 1 });
+    }
+
+    #[test]
+    fn a_delay_that_ended_before_the_value_came_back_counts() {
+        let mut alarm = alarm(rule(Limit::High(253.0), 0.0, 2000), StoredAlarm::NEVER);
+        alarm.handle_sample(Some(254.0), Millis(0));
+        alarm.handle_sample(Some(250.0), Millis(9000));
+        assert_eq!(told(&mut alarm), [(Active, 1, 1, 254.0), (Normal, 1, 2, 250.0)]);
+    }
+
+    #[test]
+    fn no_value_neither_raises_nor_clears_and_restarts_a_delay() {
+        for nothing in [None, Some(f64::NAN), Some(f64::INFINITY)] {
+            let mut alarm = alarm(rule(Limit::High(253.0), 0.0, 2000), StoredAlarm::NEVER);
+            alarm.handle_sample(Some(254.0), Millis(0));
+            alarm.handle_sample(nothing, Millis(1000));
+            assert_eq!(alarm.poll_timeout(), None);
+            alarm.handle_sample(Some(254.0), Millis(1500));
+            assert_eq!(alarm.poll_timeout(), Some(Millis(3500)));
+            alarm.handle_timeout(Millis(3500));
+            alarm.handle_sample(nothing, Millis(4000));
+            assert_eq!(told(&mut alarm), [(Active, 1, 1, 254.0)], "{nothing:?}");
+            assert_eq!(alarm.stored().state, Active);
+        }
+    }
+
+    #[test]
+    fn a_restart_is_neither_a_new_occurrence_nor_a_return() {
+        let stored = StoredAlarm { state: Active, occurrence: 3, transition: 5 };
+        let mut still = alarm(rule(Limit::High(253.0), 2.0, 2000), stored);
+        still.handle_sample(None, Millis(0));
+        still.handle_sample(Some(254.0), Millis(1));
+        still.handle_sample(Some(252.0), Millis(2));
+        assert_eq!(told(&mut still), []);
+        assert_eq!(still.stored(), stored);
+
+        let mut cleared = alarm(rule(Limit::High(253.0), 2.0, 2000), stored);
+        cleared.handle_sample(Some(230.0), Millis(0));
+        cleared.handle_sample(Some(230.0), Millis(1));
+        assert_eq!(told(&mut cleared), [(Normal, 3, 6, 230.0)]);
+
+        let quiet = StoredAlarm { state: Normal, occurrence: 3, transition: 6 };
+        let mut again = alarm(rule(Limit::High(253.0), 2.0, 0), quiet);
+        again.handle_sample(Some(254.0), Millis(0));
+        assert_eq!(told(&mut again), [(Active, 4, 7, 254.0)]);
+    }
+
+    #[test]
+    fn a_message_has_what_its_template_names_and_keeps_the_rest() {
+        let mut alarm = alarm(rule(Limit::High(253.0), 0.0, 0), StoredAlarm::NEVER);
+        alarm.handle_sample(Some(254.5), Millis(0));
+        let told = alarm.poll_effect().expect("it is active");
+        assert_eq!(told.message, "meter/voltage: 254.5 V, limit 253 ${what} ${");
+        assert_eq!((told.limit, told.severity), (253.0, Severity::High));
+        assert_eq!(told.key, alarm.key());
     }
 }

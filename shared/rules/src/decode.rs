@@ -151,3 +151,186 @@ pub(crate) fn to_float(value: &Value) -> Option<f64> {
         Value::Bool(_) | Value::Text(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fieldgate_model::{Scale, SignalName};
+
+    use super::*;
+    use crate::register::{Address, ReadReply, ReadRequest, Table};
+    use crate::signal::Report;
+
+    const AT: Address = Address { table: Table::HoldingRegister, offset: 10 };
+
+    fn spec(source: SignalSource) -> SignalSpec {
+        SignalSpec {
+            name: SignalName::new("signal").expect("a name"),
+            title: String::new(),
+            source,
+            unit: String::new(),
+            scale: Scale::IDENTITY,
+            nulls: Vec::new(),
+            limits: None,
+            writable: None,
+            report: Report::Always,
+            origin: String::new(),
+        }
+    }
+
+    fn registers(data: DataType) -> SignalSource {
+        SignalSource::Registers { address: AT, data, order: WordOrder::Abcd }
+    }
+
+    fn image(words: &[u16]) -> Image {
+        let count = u16::try_from(words.len()).expect("few");
+        let request = ReadRequest { table: AT.table, start: AT.offset, count };
+        Image::new(vec![(request, Ok(ReadReply::Registers(words.to_vec())))])
+    }
+
+    #[test]
+    fn literal_registers_of_every_type_and_order_decode_to_their_value() {
+        use DataType::{F32, F64, I16, I32, I64, U16, U32, U64};
+        use WordOrder::{Abcd, Badc, Cdab, Dcba};
+        // 123456.0 is the value of libmodbus' own tests; 0x0123456789ABCDEF is beyond 2^53.
+        let big = Value::Unsigned(81_985_529_216_486_895);
+        let negative = Value::Int(-9_007_199_254_740_993);
+        for (data, order, words, value) in [
+            (F32, Abcd, &[0x47F1, 0x2000][..], Value::Float32(123_456.0)),
+            (F32, Cdab, &[0x2000, 0x47F1], Value::Float32(123_456.0)),
+            (F32, Badc, &[0xF147, 0x0020], Value::Float32(123_456.0)),
+            (F32, Dcba, &[0x0020, 0xF147], Value::Float32(123_456.0)),
+            (U16, Abcd, &[0xFFFE], Value::Unsigned(65_534)),
+            (U16, Dcba, &[0xFEFF], Value::Unsigned(65_534)),
+            (I16, Abcd, &[0xFFFE], Value::Int(-2)),
+            (I16, Cdab, &[0x8000], Value::Int(-32_768)),
+            (U32, Abcd, &[0x0001, 0x0002], Value::Unsigned(65_538)),
+            (U32, Cdab, &[0x0002, 0x0001], Value::Unsigned(65_538)),
+            (U32, Badc, &[0x0100, 0x0200], Value::Unsigned(65_538)),
+            (U32, Dcba, &[0x0200, 0x0100], Value::Unsigned(65_538)),
+            (I32, Abcd, &[0xFFFF, 0xFFFE], Value::Int(-2)),
+            (U64, Abcd, &[0x0123, 0x4567, 0x89AB, 0xCDEF], big.clone()),
+            (U64, Cdab, &[0xCDEF, 0x89AB, 0x4567, 0x0123], big.clone()),
+            (U64, Badc, &[0x2301, 0x6745, 0xAB89, 0xEFCD], big.clone()),
+            (U64, Dcba, &[0xEFCD, 0xAB89, 0x6745, 0x2301], big),
+            (U64, Abcd, &[0xFFFF; 4], Value::Unsigned(u64::MAX)),
+            (I64, Abcd, &[0xFFDF, 0xFFFF, 0xFFFF, 0xFFFF], negative.clone()),
+            (I64, Cdab, &[0xFFFF, 0xFFFF, 0xFFFF, 0xFFDF], negative.clone()),
+            (I64, Badc, &[0xDFFF, 0xFFFF, 0xFFFF, 0xFFFF], negative.clone()),
+            (I64, Dcba, &[0xFFFF, 0xFFFF, 0xFFFF, 0xDFFF], negative),
+            (F64, Abcd, &[0x40FE, 0x2400, 0, 0], Value::Float64(123_456.0)),
+            (F64, Dcba, &[0, 0, 0x0024, 0xFE40], Value::Float64(123_456.0)),
+        ] {
+            assert_eq!(decode_registers(data, order, words), Ok(value), "{data} {order:?}");
+        }
+    }
+
+    #[test]
+    fn text_ends_at_its_padding_and_must_be_utf_8() {
+        let text = DataType::Text { registers: 3 };
+        for (order, words, expected) in [
+            (WordOrder::Abcd, [0x4142, 0x4300, 0x0000], Ok("ABC")),
+            (WordOrder::Abcd, [0x4142, 0x2020, 0x2020], Ok("AB")),
+            (WordOrder::Badc, [0x4241, 0x0043, 0x0000], Ok("ABC")),
+            (WordOrder::Abcd, [0x0000, 0x4142, 0x4344], Ok("")),
+            (WordOrder::Abcd, [0xC3BC, 0x2120, 0x0000], Ok("ü!")),
+            (WordOrder::Abcd, [0xFF41, 0x0000, 0x0000], Err(Cause::Malformed)),
+        ] {
+            let expected = expected.map(|text| Value::Text(text.to_owned()));
+            assert_eq!(decode_registers(text, order, &words), expected, "{words:x?}");
+        }
+    }
+
+    #[test]
+    fn nulls_are_compared_on_the_raw_bits_before_anything_else() {
+        for (data, null, words) in [
+            (DataType::I16, 0x8000, &[0x8000][..]),
+            (DataType::U32, 0xFFFF_FFFF, &[0xFFFF, 0xFFFF]),
+            (DataType::F32, 0x7FC0_0000, &[0x7FC0, 0x0000]),
+            (DataType::I64, 0x8000_0000_0000_0000, &[0x8000, 0, 0, 0]),
+        ] {
+            let null = SignalSpec {
+                nulls: vec![1, null],
+                limits: Some((0.0, 1.0)),
+                scale: Scale::new(0.1, -40.0).expect("a scale"),
+                ..spec(registers(data))
+            };
+            assert_eq!(decode(&null, &image(words)), Err(Cause::Null), "{data}");
+        }
+        let source =
+            SignalSource::Registers { address: AT, data: DataType::U32, order: WordOrder::Dcba };
+        let swapped = SignalSpec { nulls: vec![0x8000_0001], ..spec(source) };
+        assert_eq!(decode(&swapped, &image(&[0x0100, 0x0080])), Err(Cause::Null));
+    }
+
+    #[test]
+    fn what_no_signal_can_be_is_out_of_range() {
+        for words in [[0x7FC0, 0x0001], [0x7F80, 0x0000], [0xFF80, 0x0000]] {
+            let float = spec(registers(DataType::F32));
+            assert_eq!(decode(&float, &image(&words)), Err(Cause::OutOfRange), "{words:x?}");
+        }
+        let limited = SignalSpec {
+            limits: Some((-40.0, 85.0)),
+            scale: Scale::new(0.1, 0.0).expect("a scale"),
+            ..spec(registers(DataType::I16))
+        };
+        for (word, expected) in [
+            (850, Ok(Value::Int(850))),
+            (851, Err(Cause::OutOfRange)),
+            (0xFE70, Ok(Value::Int(-400))),
+            (0xFE6F, Err(Cause::OutOfRange)),
+        ] {
+            assert_eq!(decode(&limited, &image(&[word])), expected, "{word:x}");
+        }
+    }
+
+    #[test]
+    fn a_bit_of_a_register_counts_from_the_least_significant() {
+        for (bit, on) in [(0, true), (1, false), (3, true), (15, true)] {
+            let bit = spec(SignalSource::RegisterBit { address: AT, bit });
+            assert_eq!(decode(&bit, &image(&[0x8009])), Ok(Value::Bool(on)));
+        }
+        let address = Address { table: Table::Coil, offset: 5 };
+        let request = ReadRequest { table: Table::Coil, start: 4, count: 2 };
+        let coils = Image::new(vec![(request, Ok(ReadReply::Bits(vec![false, true])))]);
+        assert_eq!(decode(&spec(SignalSource::Bit { address }), &coils), Ok(Value::Bool(true)));
+    }
+
+    #[test]
+    fn what_was_not_answered_has_its_cause() {
+        let signal = spec(registers(DataType::U32));
+        let request = ReadRequest { table: AT.table, start: AT.offset, count: 2 };
+        for (replies, cause) in [
+            (vec![(request, Err(Cause::Exception(2)))], Cause::Exception(2)),
+            (vec![(request, Ok(ReadReply::Registers(vec![1])))], Cause::Malformed),
+            (vec![(request, Ok(ReadReply::Bits(vec![true, true])))], Cause::Malformed),
+            (vec![], Cause::ConfigError),
+        ] {
+            assert_eq!(decode(&signal, &Image::new(replies)), Err(cause));
+        }
+        let failed = (ReadRequest { count: 4, ..request }, Err(Cause::NoAnswer));
+        let good = (request, Ok(ReadReply::Registers(vec![0, 7])));
+        assert_eq!(decode(&signal, &Image::new(vec![failed, good])), Ok(Value::Unsigned(7)));
+    }
+
+    #[test]
+    fn a_scripts_number_becomes_the_kind_of_its_signal_or_an_error() {
+        for (kind, given, expected) in [
+            (ValueKind::Unsigned, Value::Float64(7.0), Ok(Value::Unsigned(7))),
+            (ValueKind::Unsigned, Value::Float64(7.5), Err(Cause::Script)),
+            (ValueKind::Unsigned, Value::Float64(-1.0), Err(Cause::Script)),
+            (ValueKind::Int, Value::Float64(-2.0), Ok(Value::Int(-2))),
+            (ValueKind::Int, Value::Float64(1e19), Err(Cause::Script)),
+            (ValueKind::Int, Value::Float64(f64::NAN), Err(Cause::Script)),
+            (ValueKind::Float64, Value::Int(3), Ok(Value::Float64(3.0))),
+            (ValueKind::Float64, Value::Float64(f64::NAN), Err(Cause::OutOfRange)),
+            (ValueKind::Float32, Value::Float64(0.5), Ok(Value::Float32(0.5))),
+            (ValueKind::Float32, Value::Float64(1e300), Err(Cause::OutOfRange)),
+            (ValueKind::Bool, Value::Float64(1.0), Err(Cause::Script)),
+            (ValueKind::Text, Value::Text("a".to_owned()), Ok(Value::Text("a".to_owned()))),
+            (ValueKind::Float64, Value::Text("1".to_owned()), Err(Cause::Script)),
+        ] {
+            let signal = spec(SignalSource::Parser { kind });
+            assert_eq!(accept(&signal, given.clone()), expected, "{kind:?} {given:?}");
+        }
+    }
+}

@@ -281,3 +281,197 @@ fn coil_request(address: Address, on: bool, function: WriteFunction) -> WriteReq
         WriteFunction::Multiple => WriteRequest::Coils { start: address.offset, states: vec![on] },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fieldgate_model::Scale;
+
+    use super::*;
+    use crate::decode::decode_registers;
+    use crate::signal::{Report, WriteSpec};
+
+    const AT: Address = Address { table: Table::HoldingRegister, offset: 7 };
+
+    fn writable(source: SignalSource) -> SignalSpec {
+        SignalSpec {
+            name: SignalName::new("signal").expect("a name"),
+            title: String::new(),
+            source,
+            unit: String::new(),
+            scale: Scale::IDENTITY,
+            nulls: Vec::new(),
+            limits: None,
+            writable: Some(WriteSpec { function: WriteFunction::Auto }),
+            report: Report::Always,
+            origin: String::new(),
+        }
+    }
+
+    fn registers(data: DataType) -> SignalSpec {
+        writable(SignalSource::Registers { address: AT, data, order: WordOrder::Abcd })
+    }
+
+    fn with(spec: SignalSpec, function: WriteFunction) -> SignalSpec {
+        SignalSpec { writable: Some(WriteSpec { function }), ..spec }
+    }
+
+    fn check(spec: &SignalSpec, value: &Value, expected: Result<WriteRequest, &str>) {
+        let got = encode(spec, value).map(|write| write.request).map_err(|error| error.to_string());
+        assert_eq!(got, expected.map_err(ToOwned::to_owned), "{spec:?} {value:?}");
+    }
+
+    #[test]
+    fn the_function_code_is_the_one_that_the_profile_asks_for() {
+        let one = registers(DataType::U16);
+        let two = registers(DataType::U32);
+        let single = WriteRequest::Register { offset: 7, word: 5 };
+        let multiple = WriteRequest::Registers { start: 7, words: vec![5] };
+        check(&one, &Value::Int(5), Ok(single.clone()));
+        check(&with(one.clone(), WriteFunction::Single), &Value::Int(5), Ok(single));
+        check(&with(one, WriteFunction::Multiple), &Value::Int(5), Ok(multiple));
+        let words = vec![0, 5];
+        check(&two, &Value::Int(5), Ok(WriteRequest::Registers { start: 7, words }));
+        check(
+            &with(two, WriteFunction::Single),
+            &Value::Int(5),
+            Err("2 registers cannot be written by FC 6, which carries at most 1"),
+        );
+        let coil =
+            writable(SignalSource::Bit { address: Address { table: Table::Coil, offset: 3 } });
+        check(&coil, &Value::Bool(true), Ok(WriteRequest::Coil { offset: 3, on: true }));
+        check(&coil, &Value::Int(0), Ok(WriteRequest::Coil { offset: 3, on: false }));
+        check(&coil, &Value::Int(2), Err("`2` is not a value for a signal of kind bool"));
+        let states = vec![true];
+        check(
+            &with(coil, WriteFunction::Multiple),
+            &Value::Bool(true),
+            Ok(WriteRequest::Coils { start: 3, states }),
+        );
+        check(
+            &registers(DataType::Text { registers: 124 }),
+            &Value::Text("x".to_owned()),
+            Err("124 registers cannot be written by FC 16, which carries at most 123"),
+        );
+    }
+
+    #[test]
+    fn what_the_profile_does_not_allow_is_refused_with_its_reason() {
+        let fixed = SignalSpec { writable: None, ..registers(DataType::U16) };
+        check(&fixed, &Value::Int(5), Err("signal `signal` is not writable"));
+        let address = Address { table: Table::InputRegister, offset: 0 };
+        let no_target = "signal `signal` has no register or coil of its own that could be written";
+        for source in [
+            SignalSource::Registers { address, data: DataType::U16, order: WordOrder::Abcd },
+            SignalSource::Bit { address: Address { table: Table::DiscreteInput, offset: 0 } },
+            SignalSource::RegisterBit { address: AT, bit: 1 },
+            SignalSource::Parser { kind: ValueKind::Float64 },
+        ] {
+            check(&writable(source), &Value::Int(1), Err(no_target));
+        }
+        let limited = SignalSpec {
+            limits: Some((0.0, 50.0)),
+            nulls: vec![0xFF],
+            scale: Scale::new(0.1, 0.0).expect("a scale"),
+            ..registers(DataType::I16)
+        };
+        let register = |word| Ok(WriteRequest::Register { offset: 7, word });
+        check(&limited, &Value::Float64(23.1), register(231));
+        check(&limited, &Value::Float64(23.14), register(231));
+        check(&limited, &Value::Int(50), register(500));
+        check(&limited, &Value::Float64(50.01), Err("`50.01` is outside the limits `0` to `50`"));
+        check(&limited, &Value::Float64(-0.1), Err("`-0.1` is outside the limits `0` to `50`"));
+        check(&limited, &Value::Float64(25.5), Err("`25.5` has the raw bits that mean no value"));
+        check(&limited, &Value::Bool(true), Err("`true` is not a value for a signal of kind int"));
+        check(&limited, &Value::Float64(f64::NAN), Err("`NaN` does not fit into i16"));
+    }
+
+    #[test]
+    fn rounding_never_leaves_the_limits() {
+        let coarse = SignalSpec {
+            limits: Some((0.0, 23.06)),
+            scale: Scale::new(0.1, 0.0).expect("a scale"),
+            ..registers(DataType::U16)
+        };
+        let why = "`23.1` is outside the limits `0` to `23.06`";
+        check(&coarse, &Value::Float64(23.06), Err(why));
+    }
+
+    #[test]
+    fn a_number_that_the_registers_cannot_hold_is_refused() {
+        for (data, value, expected) in [
+            (DataType::U16, Value::Int(65_535), Ok(vec![0xFFFF])),
+            (DataType::U16, Value::Int(65_536), Err("`65536` does not fit into u16")),
+            (DataType::U16, Value::Int(-1), Err("`-1` does not fit into u16")),
+            (DataType::I16, Value::Int(-32_768), Ok(vec![0x8000])),
+            (DataType::I16, Value::Int(32_768), Err("`32768` does not fit into i16")),
+            (DataType::U32, Value::Float64(1.0), Ok(vec![0, 1])),
+            (
+                DataType::U32,
+                Value::Float64(1.5),
+                Err("`1.5` is not a value for a signal of kind unsigned"),
+            ),
+            (DataType::I32, Value::Int(-2), Ok(vec![0xFFFF, 0xFFFE])),
+            (
+                DataType::I64,
+                Value::Unsigned(u64::MAX),
+                Err("`18446744073709551615` does not fit into i64"),
+            ),
+            (DataType::F32, Value::Float64(123_456.0), Ok(vec![0x47F1, 0x2000])),
+            (
+                DataType::F32,
+                Value::Text(String::new()),
+                Err("`` is not a value for a signal of kind float32"),
+            ),
+            (DataType::F64, Value::Int(1), Ok(vec![0x3FF0, 0, 0, 0])),
+            (
+                DataType::Text { registers: 2 },
+                Value::Text("ABC".to_owned()),
+                Ok(vec![0x4142, 0x4300]),
+            ),
+            (
+                DataType::Text { registers: 1 },
+                Value::Text("ABC".to_owned()),
+                Err("`ABC` does not fit into text of 1 registers"),
+            ),
+        ] {
+            let got = encode_registers(data, WordOrder::Abcd, &value).map_err(|e| e.to_string());
+            assert_eq!(got, expected.map_err(ToOwned::to_owned), "{data} {value:?}");
+        }
+        let huge = encode_registers(DataType::F32, WordOrder::Abcd, &Value::Float64(1e39));
+        assert!(matches!(huge, Err(EncodeError::Range { data: DataType::F32, .. })), "{huge:?}");
+    }
+
+    #[test]
+    fn integers_beyond_2_to_53_are_written_and_read_exactly() {
+        for order in [WordOrder::Abcd, WordOrder::Cdab, WordOrder::Badc, WordOrder::Dcba] {
+            for (data, value) in [
+                (DataType::U64, Value::Unsigned(9_007_199_254_740_993)),
+                (DataType::U64, Value::Unsigned(u64::MAX)),
+                (DataType::I64, Value::Int(-9_007_199_254_740_993)),
+                (DataType::I64, Value::Int(i64::MIN)),
+            ] {
+                let words = encode_registers(data, order, &value).expect("it fits");
+                assert_eq!(decode_registers(data, order, &words), Ok(value), "{order:?}");
+            }
+        }
+        let odd = Value::Unsigned(0x0123_4567_89AB_CDEF);
+        let words = encode_registers(DataType::U64, WordOrder::Badc, &odd);
+        assert_eq!(words, Ok(vec![0x2301, 0x6745, 0xAB89, 0xEFCD]));
+    }
+
+    #[test]
+    fn a_read_back_is_compared_word_by_word() {
+        let write = encode(&registers(DataType::F32), &Value::Float64(123_456.0)).expect("fits");
+        let read_back = ReadRequest { table: AT.table, start: 7, count: 2 };
+        assert_eq!(write.read_back, Some(read_back));
+        let matches_words =
+            |words: &[u16]| matches(&write.request, &ReadReply::Registers(words.to_vec()));
+        assert!(matches_words(&[0x47F1, 0x2000]));
+        assert!(!matches_words(&[0x47F1, 0x2001]));
+        assert!(!matches_words(&[0x47F1]));
+        assert!(!matches(&write.request, &ReadReply::Bits(vec![true, true])));
+        let coil = WriteRequest::Coil { offset: 0, on: true };
+        assert!(matches(&coil, &ReadReply::Bits(vec![true])));
+        assert!(!matches(&coil, &ReadReply::Bits(vec![false])));
+    }
+}

@@ -108,3 +108,56 @@ impl Image {
         Err(cause)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(table: Table, start: u16, count: u16) -> ReadRequest {
+        ReadRequest { table, start, count }
+    }
+
+    fn check(table: Table, wanted: &[(u16, u16)], expected: &[(u16, u16)]) {
+        let reads: Vec<_> =
+            wanted.iter().map(|(start, count)| read(table, *start, *count)).collect();
+        let planned = plan(&[], &reads);
+        assert!(planned.iter().all(|request| request.table == table));
+        let planned: Vec<_> =
+            planned.iter().map(|request| (request.start, request.count)).collect();
+        assert_eq!(planned, expected, "{wanted:?}");
+    }
+
+    #[test]
+    fn what_touches_is_one_request_and_a_gap_is_never_read() {
+        let table = Table::HoldingRegister;
+        check(table, &[], &[]);
+        check(table, &[(0, 2), (2, 1), (3, 4)], &[(0, 7)]);
+        check(table, &[(3, 4), (0, 2), (2, 1)], &[(0, 7)]);
+        check(table, &[(0, 2), (3, 1)], &[(0, 2), (3, 1)]);
+        check(table, &[(0, 4), (1, 2)], &[(0, 4)]);
+        check(table, &[(0, 4), (2, 4), (2, 4)], &[(0, 6)]);
+        check(table, &[(65_535, 1), (65_533, 2)], &[(65_533, 3)]);
+    }
+
+    #[test]
+    fn a_request_ends_at_the_limit_of_the_protocol_and_splits_no_value() {
+        let one_by_one: Vec<(u16, u16)> = (0..300).map(|start| (start, 1)).collect();
+        check(Table::InputRegister, &one_by_one, &[(0, 125), (125, 125), (250, 50)]);
+        let pairs: Vec<(u16, u16)> = (0..100).map(|pair| (2 * pair, 2)).collect();
+        check(Table::HoldingRegister, &pairs, &[(0, 124), (124, 76)]);
+        let bits: Vec<(u16, u16)> = (0..2001).map(|start| (start, 1)).collect();
+        check(Table::Coil, &bits, &[(0, 2000), (2000, 1)]);
+        check(Table::HoldingRegister, &[(0, 125), (100, 125)], &[(0, 125), (100, 125)]);
+    }
+
+    #[test]
+    fn tables_are_never_mixed() {
+        let reads = [
+            read(Table::HoldingRegister, 0, 1),
+            read(Table::InputRegister, 1, 1),
+            read(Table::Coil, 0, 1),
+            read(Table::DiscreteInput, 1, 1),
+        ];
+        assert_eq!(plan(&[], &reads).len(), 4);
+    }
+}

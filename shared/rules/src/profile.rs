@@ -259,3 +259,82 @@ impl fmt::Display for TestFailure {
         write!(f, "test {test}: signal `{signal}` must be `{expected}`, is `{got}`")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fieldgate_model::Scale;
+
+    use super::*;
+    use crate::register::Table;
+    use crate::signal::{DataType, Report, WordOrder};
+
+    fn name(text: &str) -> SignalName {
+        SignalName::new(text).expect("a name")
+    }
+
+    fn signal(text: &str, source: SignalSource) -> SignalSpec {
+        SignalSpec {
+            name: name(text),
+            title: String::new(),
+            source,
+            unit: String::new(),
+            scale: Scale::IDENTITY,
+            nulls: Vec::new(),
+            limits: None,
+            writable: None,
+            report: Report::Always,
+            origin: String::new(),
+        }
+    }
+
+    /// A profile with a declared signal in two registers that the test gives one by one.
+    fn profile(declared: Expected, parsed: Expected) -> Profile {
+        let address = Address { table: Table::HoldingRegister, offset: 0 };
+        let next = Address { offset: 1, ..address };
+        let source =
+            SignalSource::Registers { address, data: DataType::U32, order: WordOrder::Abcd };
+        let parser = SignalSource::Parser { kind: ValueKind::Unsigned };
+        let expect = BTreeMap::from([(name("declared"), declared), (name("parsed"), parsed)]);
+        let registers = vec![(next, vec![2]), (address, vec![1])];
+        Profile {
+            name: "device".to_owned(),
+            version: 3,
+            title: String::new(),
+            source: String::new(),
+            signals: vec![signal("declared", source), signal("parsed", parser)],
+            alarms: Vec::new(),
+            parser: None,
+            tests: vec![ProfileTest { registers, bits: Vec::new(), expect }],
+            every: Millis(1000),
+        }
+    }
+
+    fn number(integer: i64) -> Expected {
+        Expected::Value(Value::Int(integer))
+    }
+
+    #[test]
+    fn declared_signals_are_tested_without_a_parser_and_parsed_ones_with_it() {
+        let good = profile(number(65_538), number(7));
+        assert_eq!(good.run_tests(), []);
+        let mut seven = |_: &Image| Ok(BTreeMap::from([(name("parsed"), Ok(Value::Float64(7.0)))]));
+        assert_eq!(good.run_tests_with(&mut seven), []);
+        assert_eq!(good.id(), "device@3");
+
+        let wrong = profile(Expected::Bad(Cause::Null), number(8));
+        let failures: Vec<_> =
+            wrong.run_tests_with(&mut seven).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            failures,
+            [
+                "test 1: signal `declared` must be `null`, is `65538`",
+                "test 1: signal `parsed` must be `8`, is `7`",
+            ]
+        );
+        let mut silent = |_: &Image| Ok(BTreeMap::new());
+        let failures = good.run_tests_with(&mut silent);
+        assert_eq!(failures[0].got, "the parser did not give it");
+        let mut broken = |_: &Image| Err("device.luau:3: no".to_owned());
+        assert_eq!(good.run_tests_with(&mut broken)[0].got, "device.luau:3: no");
+    }
+}

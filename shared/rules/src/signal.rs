@@ -264,3 +264,48 @@ impl SignalSpec {
 fn widen(float: f32) -> f64 {
     float.to_string().parse().unwrap_or_else(|_| f64::from(float))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(scale: Scale) -> SignalSpec {
+        SignalSpec {
+            name: SignalName::new("signal").expect("a name"),
+            title: String::new(),
+            source: SignalSource::Parser { kind: ValueKind::Float32 },
+            unit: String::new(),
+            scale,
+            nulls: Vec::new(),
+            limits: None,
+            writable: None,
+            report: Report::Always,
+            origin: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_short_float_is_the_decimal_that_names_it() {
+        let plain = spec(Scale::IDENTITY);
+        assert_eq!(plain.number(&Value::Float32(0.1)), Some(0.1));
+        assert_eq!(plain.number(&Value::Float32(230.2)), Some(230.2));
+        assert_eq!(plain.number(&Value::Text(String::new())), None);
+    }
+
+    #[test]
+    fn an_unscaled_integer_stays_exact_and_a_scaled_one_becomes_a_decimal() {
+        let raw = Value::Unsigned(u64::MAX);
+        assert_eq!(spec(Scale::IDENTITY).engineering(&raw), raw);
+        let tenth = spec(Scale::new(0.1, 0.0).expect("a scale"));
+        assert_eq!(tenth.engineering(&Value::Unsigned(2302)), Value::Float64(230.2));
+    }
+
+    #[test]
+    fn each_word_order_undoes_itself() {
+        for order in [WordOrder::Abcd, WordOrder::Cdab, WordOrder::Badc, WordOrder::Dcba] {
+            for words in [&[0x0102][..], &[0x0102, 0x0304], &[1, 2, 3, 4]] {
+                assert_eq!(order.apply(&order.apply(words)), words, "{order:?}");
+            }
+        }
+    }
+}

@@ -13,6 +13,7 @@
 mod connection;
 mod peers;
 mod session;
+mod subscription;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;

@@ -10,18 +10,15 @@
 //!   accepted it may be [`CONNECT_BYTES_MAX`] only.
 //! - No answer follows a refusal but the CONNACK that tells it.
 
-use std::collections::BTreeMap;
-
 use fieldgate_model::GatewayId;
-use fieldgate_wire::{
-    DownKind, MESSAGE_BYTES_MAX, UpKind, down_filter, down_topic, parse_down, parse_up,
-};
+use fieldgate_wire::{MESSAGE_BYTES_MAX, UpKind, down_topic, parse_up};
 use mqtt_protocol_core::mqtt;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{Connection, ConnectionOptions, Event};
 use mqtt_protocol_core::mqtt::packet::{GenericPacketTrait as _, Packet, v3_1_1};
 use mqtt_protocol_core::mqtt::result_code::{ConnectReturnCode, MqttError, SubackReturnCode};
 
+use super::subscription::{Filter, Subscriptions};
 use crate::link::{Down, DropReason, Qos, Refusal};
 
 /// A login is two ids and a secret, some 220 bytes; the rest is room for later fields.
@@ -362,52 +359,5 @@ impl FirstHeader {
             self.seen += 1;
         }
         if self.length > CONNECT_BYTES_MAX { Err(Refusal::Oversize) } else { Ok(()) }
-    }
-}
-
-/// What a gateway may subscribe to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Filter {
-    Every,
-    One(DownKind),
-}
-
-impl Filter {
-    fn parse(text: &str, gateway: &GatewayId) -> Result<Self, Refusal> {
-        if text == down_filter(gateway) {
-            return Ok(Self::Every);
-        }
-        match parse_down(text) {
-            Ok((owner, kind)) if owner == *gateway => Ok(Self::One(kind)),
-            Ok(_) | Err(_) => Err(Refusal::ForeignTopic),
-        }
-    }
-}
-
-/// A gateway's subscriptions: one for every kind, and one for each.
-#[derive(Default)]
-struct Subscriptions {
-    every: Option<Qos>,
-    qos_by_kind: BTreeMap<DownKind, Qos>,
-}
-
-impl Subscriptions {
-    fn insert(&mut self, filter: Filter, qos: Qos) {
-        match filter {
-            Filter::Every => self.every = Some(qos),
-            Filter::One(kind) => drop(self.qos_by_kind.insert(kind, qos)),
-        }
-    }
-
-    fn remove(&mut self, filter: Filter) {
-        match filter {
-            Filter::Every => self.every = None,
-            Filter::One(kind) => drop(self.qos_by_kind.remove(&kind)),
-        }
-    }
-
-    /// MQTT 3.1.1 section 3.3.5: of overlapping subscriptions the highest `QoS` counts.
-    fn qos(&self, kind: DownKind) -> Option<Qos> {
-        self.every.max(self.qos_by_kind.get(&kind).copied())
     }
 }

@@ -407,6 +407,7 @@ mod tests {
             (vec![1, 0, 7], "kind is not known"),
             (vec![1, 0, 0x22], "tag has unknown bits"),
             (vec![1, 0, 2, 2, 0, 0, 0], "column is longer than its bytes"),
+            (vec![9, 0, 2, 9, 0, 0, 0], "column is longer than its bytes"),
             (vec![1, 0, 2, 0], "column has no samples, or more than were announced"),
             (vec![1, 0, 0x0a], "column has no samples, or more than were announced"),
             (

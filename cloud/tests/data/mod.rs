@@ -1,0 +1,7 @@
+//! Tests by part, in the order in which data flows.
+
+mod command;
+mod ingest;
+mod operator;
+mod store;
+mod support;

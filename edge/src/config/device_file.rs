@@ -1,0 +1,224 @@
+//! `[[bus]]` and `[[device]]`: what is wrong with one of them leaves the others alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use fieldgate_model::{DeviceName, Millis};
+use fieldgate_rules::profile::Profile;
+use fieldgate_rules::register::UnitId;
+
+use super::fields::{Fields, Found, Wrong, list, nearest};
+use super::file::{parse_host_port, read_duration};
+use super::library::Library;
+use super::problem::{Problem, Scope};
+use super::{BrokenDevice, BusConfig, DeviceConfig, Endpoint};
+
+/// Longer than any patience for an answer; a deeper wait is a dead device.
+const TIMEOUT_MAX: Millis = Millis::from_secs(60);
+/// Patience for an answer if the file does not say.
+const TIMEOUT: Millis = Millis::from_secs(1);
+/// Below it no Modbus link keeps up.
+const EVERY_MIN: Millis = Millis(10);
+/// A device that is read less than once a day is rather read by hand.
+const EVERY_MAX: Millis = Millis::from_secs(24 * 3600);
+/// Port of Modbus TCP by default (IANA).
+const PORT_MODBUS: u16 = 502;
+
+/// A bus as it was read.
+struct Bus {
+    name: String,
+    line: usize,
+    config: Option<BusConfig>,
+}
+
+/// A device as it was read.
+pub(super) struct Device {
+    label: String,
+    line: usize,
+    profile: String,
+    config: Option<DeviceConfig>,
+    problems: Vec<Problem>,
+}
+
+/// What devices refer to.
+pub(super) struct Context<'a> {
+    pub(super) library: &'a Library,
+    pub(super) folder: &'a Path,
+    pub(super) buses: &'a [BusConfig],
+    pub(super) broken_buses: &'a BTreeSet<String>,
+}
+
+/// The buses that can be used, and the names of those that cannot.
+pub(super) fn read_buses(
+    root: &mut Fields<'_>,
+    problems: &mut Vec<Problem>,
+) -> (Vec<BusConfig>, BTreeSet<String>) {
+    let mut read: Vec<Bus> = Vec::new();
+    for (place, mut fields) in (1..).zip(root.tables("bus", "[[bus]]")) {
+        let (line, name) = (fields.line(), read_label(&mut fields, "bus", place, Scope::Bus));
+        let endpoint = fields.parse_required("modbus_tcp", |text| {
+            let (host, port) = parse_host_port(text, PORT_MODBUS)?;
+            Ok(Endpoint::ModbusTcp { host, port })
+        });
+        let timeout = read_duration(&mut fields, "timeout", EVERY_MIN, TIMEOUT_MAX);
+        if let Some(twin) = read.iter_mut().find(|other| other.name == name) {
+            let what = format!("has the name `{name}` of the bus in line {}", twin.line);
+            fields.wrong(line, Wrong::new(what).hint("give each bus a name of its own"));
+            twin.config = None;
+        }
+        let found = fields.finish();
+        let config = endpoint.filter(|_| found.is_empty()).map(|endpoint| BusConfig {
+            name: name.clone(),
+            endpoint: endpoint.value,
+            timeout: timeout.unwrap_or(TIMEOUT),
+        });
+        problems.extend(found);
+        read.push(Bus { name, line, config });
+    }
+    let broken = read.iter().filter(|bus| bus.config.is_none()).map(|bus| bus.name.clone());
+    let broken: BTreeSet<String> = broken.collect();
+    (read.into_iter().filter_map(|bus| bus.config).collect(), broken)
+}
+
+/// The name of a bus or device, or its place if it has none that can be used.
+fn read_label(
+    fields: &mut Fields<'_>,
+    what: &str,
+    place: usize,
+    scope: impl Fn(String) -> Scope,
+) -> String {
+    let fallback = format!("{what} {place}");
+    fields.set_scope(scope(fallback.clone()));
+    let name = fields.parse_required("name", |text| {
+        DeviceName::new(text).map_err(|error| Wrong::new(format!("`{text}` {error}")))
+    });
+    let label = name.map_or(fallback, |name| name.value.to_string());
+    fields.set_scope(scope(label.clone()));
+    label
+}
+
+pub(super) fn read_devices(root: &mut Fields<'_>, context: &Context<'_>) -> Vec<Device> {
+    let mut devices: Vec<Device> = Vec::new();
+    for (place, mut fields) in (1..).zip(root.tables("device", "[[device]]")) {
+        let label = read_label(&mut fields, "device", place, Scope::Device);
+        let line = fields.line();
+        let profile = fields.require::<String>("profile");
+        let name = profile.as_ref().map(|name| name.value.clone()).unwrap_or_default();
+        let profile = profile.and_then(|name| find_profile(&mut fields, &name, context));
+        let bus = fields.require::<String>("bus");
+        let bus = bus.and_then(|name| find_bus(&mut fields, &name, context));
+        let unit = read_unit(&mut fields);
+        let every = read_duration(&mut fields, "every", EVERY_MIN, EVERY_MAX);
+        let problems = fields.finish();
+        let config = match (DeviceName::new(label.as_str()), profile, bus, unit) {
+            (Ok(name), Some(profile), Some(bus), Some(unit)) if problems.is_empty() => {
+                let every = every.unwrap_or(profile.every);
+                Some(DeviceConfig { name, profile, bus, unit, every })
+            }
+            (Ok(_) | Err(_), ..) => None,
+        };
+        devices.push(Device { label, line, profile: name, config, problems });
+    }
+    let names: Vec<(&str, usize)> = devices.iter().map(|d| (d.label.as_str(), d.line)).collect();
+    let twins = root.twins(&names);
+    for (device, twin) in devices.iter_mut().zip(twins) {
+        if let Some(problem) = twin {
+            device.config = None;
+            device.problems.push(problem);
+        }
+    }
+    devices
+}
+
+fn find_profile(
+    fields: &mut Fields<'_>,
+    name: &Found<String>,
+    context: &Context<'_>,
+) -> Option<Arc<Profile>> {
+    let text = name.value.as_str();
+    match context.library.get(text) {
+        Some(Ok(profile)) => Some(Arc::clone(profile)),
+        Some(Err(problems)) => {
+            let file = problems.first().map(|problem| problem.file.display().to_string());
+            let wrong = Wrong::new(format!("`profile`: `{text}` cannot be used"));
+            let hint = format!("see what is wrong with {}", file.unwrap_or_default());
+            fields.wrong(name.line, wrong.hint(hint));
+            None
+        }
+        None => {
+            let known = context.library.iter().map(|(name, _)| name.as_str());
+            let hint = nearest(text, known).map_or_else(
+                || format!("put `{text}.toml` into the folder {}", context.folder.display()),
+                |near| format!("did you mean `{near}`?"),
+            );
+            let what = format!("`profile`: there is no profile `{text}`");
+            fields.wrong(name.line, Wrong::new(what).hint(hint));
+            None
+        }
+    }
+}
+
+fn find_bus(fields: &mut Fields<'_>, name: &Found<String>, context: &Context<'_>) -> Option<usize> {
+    let text = name.value.as_str();
+    if context.broken_buses.contains(text) {
+        let what = format!("`bus`: `{text}` cannot be used");
+        fields.wrong(name.line, Wrong::new(what).hint("see what is wrong with its `[[bus]]`"));
+        return None;
+    }
+    let found = context.buses.iter().position(|bus| bus.name == text);
+    if found.is_none() {
+        let known: Vec<&str> = context.buses.iter().map(|bus| bus.name.as_str()).collect();
+        let hint = nearest(text, known.iter().copied()).map_or_else(
+            || match known.as_slice() {
+                [] => "the file has no `[[bus]]` that can be used".to_owned(),
+                known => format!("known are {}", list(known)),
+            },
+            |near| format!("did you mean `{near}`?"),
+        );
+        let what = format!("`bus`: there is no bus `{text}`");
+        fields.wrong(name.line, Wrong::new(what).hint(hint));
+    }
+    found
+}
+
+/// `unit`, or `slave` as older documents have it.
+fn read_unit(fields: &mut Fields<'_>) -> Option<UnitId> {
+    let slave = fields.take::<i64>("slave");
+    let unit = match slave {
+        None => fields.require::<i64>("unit"),
+        Some(slave) => match fields.take::<i64>("unit") {
+            None => Some(slave),
+            Some(unit) => {
+                fields.wrong(unit.line, Wrong::new("has both `unit` and `slave`"));
+                None
+            }
+        },
+    };
+    let Found { value, line } = unit?;
+    match UnitId::on_tcp(value) {
+        Ok(unit) => Some(unit),
+        Err(error) => {
+            fields.wrong(line, Wrong::new(error));
+            None
+        }
+    }
+}
+
+/// What runs and what does not. Devices of one name are one broken device.
+pub(super) fn part(devices: Vec<Device>) -> (Vec<DeviceConfig>, Vec<BrokenDevice>) {
+    let mut good = Vec::new();
+    let mut broken: Vec<BrokenDevice> = Vec::new();
+    let mut place_by_name: BTreeMap<String, usize> = BTreeMap::new();
+    for Device { label, profile, config, problems, .. } in devices {
+        match (config, place_by_name.get(&label).and_then(|place| broken.get_mut(*place))) {
+            (Some(config), _) => good.push(config),
+            (None, Some(first)) => first.problems.extend(problems),
+            (None, None) => {
+                place_by_name.insert(label.clone(), broken.len());
+                broken.push(BrokenDevice { name: label, profile, problems });
+            }
+        }
+    }
+    (good, broken)
+}

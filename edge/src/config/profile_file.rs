@@ -1,0 +1,359 @@
+//! A profile's TOML to a [`Profile`] that cannot be wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use fieldgate_model::{Cause, Millis, Quality, Severity, SignalName, Value, ValueKind};
+use fieldgate_rules::alarm::{AlarmRule, Limit};
+use fieldgate_rules::profile::{Expected, ParserSpec, Profile, ProfileTest};
+use fieldgate_rules::register::{Address, ReadRequest, Table};
+use fieldgate_rules::signal::{SignalSource, SignalSpec};
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::fields::{Fields, Found, Source, Wrong, nearest};
+use super::library::stem;
+use super::problem::{Problem, Scope};
+use super::signal_file::{Raw, address_wrong, leaf, read_name, read_signal, unit_wrong};
+use super::units::parse_duration;
+
+/// Poll interval, if neither device nor profile says one; what installers expect of a meter.
+const EVERY: Millis = Millis::from_secs(1);
+
+/// Message of an alarm, if its profile gives none.
+const MESSAGE: &str = "${device}: ${signal} is ${value} ${unit}, limit ${limit} ${unit}";
+
+/// Gives the text of the parser's file that lies beside the profile.
+pub(super) type ReadParser<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// What a test expects of a signal.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a value, or { quality = \"null\" }")]
+enum RawExpected {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    Quality(RawQuality),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawQuality {
+    quality: String,
+}
+
+/// Reads a profile, or says everything that is wrong with it.
+pub(super) fn read_profile(
+    file: &Path,
+    text: String,
+    read_parser: ReadParser<'_>,
+) -> Result<Profile, Vec<Problem>> {
+    let source = Source::new(file, text);
+    let mut root = source.parse(&Scope::Profile(stem(file)))?;
+    let mut problems = Vec::new();
+
+    let Some(mut header) = root.table("profile", "[profile]") else {
+        root.wrong(1, Wrong::new("has no `[profile]`"));
+        return Err(root.finish());
+    };
+    let name = header.parse_required("name", |text| {
+        SignalName::new(text).map(|name| name.to_string()).map_err(Wrong::new)
+    });
+    let version = header.require::<u32>("version");
+    let title = header.take::<String>("title").map(|title| title.value);
+    let origin = header.take::<String>("source").map(|origin| origin.value);
+    let every = read_duration(&mut header, "every").unwrap_or(EVERY);
+    let (parser, parser_line) = read_parser_spec(&mut header, read_parser);
+    let header_line = header.line();
+
+    let signals = read_signals(&mut root, parser_line, &mut problems);
+    let alarms = read_alarms(&mut root, &signals, &mut problems);
+    let tests = read_tests(&mut root, &signals, &mut problems);
+    if signals.is_empty() && problems.is_empty() {
+        root.wrong(header_line, Wrong::new("has no `[[signal]]` that can be used"));
+    }
+    problems.extend(header.finish());
+    problems.extend(root.finish());
+    if let (Some(name), Some(version), true) = (name, version, problems.is_empty()) {
+        let title = title.unwrap_or_else(|| name.value.clone());
+        let (name, version) = (name.value, version.value);
+        let source = origin.unwrap_or_default();
+        return Ok(Profile { name, version, title, source, signals, alarms, parser, tests, every });
+    }
+    problems.sort_by_key(|problem| problem.line);
+    Err(problems)
+}
+
+/// A positive duration.
+pub(super) fn read_duration(fields: &mut Fields<'_>, key: &'static str) -> Option<Millis> {
+    let found = fields.parse(key, |text| match parse_duration(text) {
+        Ok(Millis(0)) => Err(Wrong::new("must be longer than 0")),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(unit_wrong(&error)),
+    });
+    found.map(|found| found.value)
+}
+
+/// The parser, and the line that names it even where it cannot be used.
+fn read_parser_spec(
+    header: &mut Fields<'_>,
+    read_parser: ReadParser<'_>,
+) -> (Option<ParserSpec>, Option<usize>) {
+    let file = header.take::<String>("parser");
+    let reads = header.take::<Vec<String>>("parser_read");
+    let mut requests = Vec::new();
+    if let Some(Found { value, line }) = reads {
+        for text in &value {
+            match text.parse::<ReadRequest>() {
+                Ok(request) => requests.push(request),
+                Err(error) => {
+                    let Wrong { what, hint } = address_wrong(&error);
+                    header.wrong(line, Wrong { what: format!("`parser_read`: {what}"), hint });
+                }
+            }
+        }
+    }
+    let Some(Found { value: file, line }) = file else { return (None, None) };
+    let plain = !file.is_empty() && !file.starts_with('.') && !file.contains(['/', '\\']);
+    let text = if plain {
+        read_parser(&file)
+    } else {
+        Err("must be the name of a file beside the profile".to_owned())
+    };
+    match text {
+        Ok(source) => (Some(ParserSpec { file, source, reads: requests }), Some(line)),
+        Err(why) => {
+            header.wrong(line, Wrong::new(format!("`parser`: `{file}` {why}")));
+            (None, Some(line))
+        }
+    }
+}
+
+fn read_signals(
+    root: &mut Fields<'_>,
+    parser_line: Option<usize>,
+    problems: &mut Vec<Problem>,
+) -> Vec<SignalSpec> {
+    let mut signals: Vec<SignalSpec> = Vec::new();
+    for mut fields in root.tables("signal", "[[signal]]") {
+        let line = fields.line();
+        if let Some(signal) = read_signal(&mut fields) {
+            if signals.iter().any(|other| other.name == signal.name) {
+                let what = format!("has the name `{}` of another signal", signal.name);
+                fields.wrong(line, Wrong::new(what));
+            }
+            if matches!(signal.source, SignalSource::Parser { .. }) && parser_line.is_none() {
+                let what = format!("`{}` comes from a parser, and there is none", signal.name);
+                fields.wrong(line, Wrong::new(what).hint("name it in `[profile] parser = …`"));
+            }
+            signals.push(signal);
+        }
+        problems.extend(fields.finish());
+    }
+    signals
+}
+
+fn read_alarms(
+    root: &mut Fields<'_>,
+    signals: &[SignalSpec],
+    problems: &mut Vec<Problem>,
+) -> Vec<AlarmRule> {
+    let mut alarms: Vec<AlarmRule> = Vec::new();
+    for mut fields in root.tables("alarm", "[[alarm]]") {
+        let line = fields.line();
+        if let Some(alarm) = read_alarm(&mut fields, signals) {
+            if alarms.iter().any(|other| other.name == alarm.name) {
+                let what = format!("has the name `{}` of another alarm", alarm.name);
+                fields.wrong(line, Wrong::new(what));
+            }
+            alarms.push(alarm);
+        }
+        problems.extend(fields.finish());
+    }
+    alarms
+}
+
+fn read_alarm(fields: &mut Fields<'_>, signals: &[SignalSpec]) -> Option<AlarmRule> {
+    let name = read_name(fields, "name");
+    let signal = fields.parse_required("signal", |text| {
+        match signals.iter().find(|signal| signal.name.as_str() == text) {
+            None => Err(unknown_signal(text, signals)),
+            Some(signal) if signal.kind() == ValueKind::Text => {
+                Err(Wrong::new(format!("`{text}` is text, and has no limit")))
+            }
+            Some(signal) => Ok(signal.name.clone()),
+        }
+    });
+    let high = fields.take::<f64>("high");
+    let low = fields.take::<f64>("low");
+    let deadband = fields.take::<f64>("deadband");
+    let on_delay =
+        fields.parse("on_delay", |text| parse_duration(text).map_err(|error| unit_wrong(&error)));
+    let severity = fields.parse("severity", parse_severity);
+    let message = fields.take::<String>("message");
+
+    if let Some(Found { value, line }) = &deadband
+        && !(value.is_finite() && *value >= 0.0)
+    {
+        fields.wrong(*line, Wrong::new("`deadband` must be a number of at least 0"));
+    }
+    let limit = match (high, low) {
+        (Some(high), None) if high.value.is_finite() => Some(Limit::High(high.value)),
+        (None, Some(low)) if low.value.is_finite() => Some(Limit::Low(low.value)),
+        (Some(_) | None, Some(_) | None) => {
+            let line = fields.line();
+            fields.wrong(line, Wrong::new("needs either `high` or `low`, a finite number"));
+            None
+        }
+    };
+    Some(AlarmRule {
+        name: name?,
+        signal: signal?.value,
+        limit: limit?,
+        deadband: deadband.map_or(0.0, |deadband| deadband.value),
+        on_delay: on_delay.map_or(Millis(0), |delay| delay.value),
+        severity: severity.map_or(Severity::Medium, |severity| severity.value),
+        message: message.map_or_else(|| MESSAGE.to_owned(), |message| message.value),
+    })
+}
+
+fn parse_severity(text: &str) -> Result<Severity, Wrong> {
+    [Severity::Low, Severity::Medium, Severity::High, Severity::Urgent]
+        .into_iter()
+        .find(|severity| severity.as_str() == text)
+        .ok_or_else(|| {
+            Wrong::new(format!("`{text}` is not a severity"))
+                .hint("known are `low`, `medium`, `high`, `urgent`")
+        })
+}
+
+fn unknown_signal(name: &str, signals: &[SignalSpec]) -> Wrong {
+    let wrong = Wrong::new(format!("there is no signal `{name}`"));
+    match nearest(name, signals.iter().map(|signal| signal.name.as_str())) {
+        Some(near) => wrong.hint(format!("did you mean `{near}`?")),
+        None => wrong,
+    }
+}
+
+fn read_tests(
+    root: &mut Fields<'_>,
+    signals: &[SignalSpec],
+    problems: &mut Vec<Problem>,
+) -> Vec<ProfileTest> {
+    let mut tests = Vec::new();
+    for mut fields in root.tables("test", "[[test]]") {
+        let mut test = ProfileTest {
+            registers: read_items(&mut fields, "registers", Table::is_bits, |value| {
+                let raw = leaf::<Raw>(value)?;
+                let word = raw.bits(16).and_then(|bits| u16::try_from(bits).ok());
+                word.ok_or_else(|| Wrong::new(format!("`{raw}` is not a word of 16 bits")))
+            }),
+            bits: read_items(&mut fields, "coils", |table| table != Table::Coil, leaf::<bool>),
+            expect: BTreeMap::new(),
+        };
+        test.bits.extend(read_items(
+            &mut fields,
+            "discrete_inputs",
+            |table| table != Table::DiscreteInput,
+            leaf::<bool>,
+        ));
+        test.expect = read_expect(&mut fields, signals);
+        problems.extend(fields.finish());
+        tests.push(test);
+    }
+    tests
+}
+
+/// `{ "hr:0" = [1, "0x0002"] }`: what lies from each address on.
+fn read_items<T>(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    is_foreign: impl Fn(Table) -> bool,
+    read: impl Fn(DeValue<'_>) -> Result<T, Wrong>,
+) -> Vec<(Address, Vec<T>)> {
+    let Some(table) = fields.table(key, "") else { return Vec::new() };
+    let (entries, problems) = table.entries();
+    debug_assert!(problems.is_empty(), "nothing was read from it yet");
+    let mut found = Vec::new();
+    for (address, Found { value, line }) in entries {
+        let items = address.parse::<Address>().map_err(|error| address_wrong(&error));
+        let items = items.and_then(|address| {
+            if is_foreign(address.table) {
+                return Err(Wrong::new(format!("{address} does not belong here")));
+            }
+            let values: Vec<Spanned<DeValue<'_>>> = match value {
+                DeValue::Array(values) => values.into_iter().collect(),
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_)
+                | DeValue::Table(_) => return Err(Wrong::new("must be a list")),
+            };
+            if usize::from(address.offset) + values.len() > 0x1_0000 {
+                return Err(Wrong::new("goes beyond address 65535"));
+            }
+            let items = values.into_iter().map(|value| read(value.into_inner()));
+            Ok((address, items.collect::<Result<Vec<T>, Wrong>>()?))
+        });
+        match items {
+            Ok(items) => found.push(items),
+            Err(Wrong { what, hint }) => {
+                fields.wrong(line, Wrong { what: format!("`{key}` `{address}`: {what}"), hint });
+            }
+        }
+    }
+    found
+}
+
+fn read_expect(fields: &mut Fields<'_>, signals: &[SignalSpec]) -> BTreeMap<SignalName, Expected> {
+    let mut expect = BTreeMap::new();
+    let names: BTreeSet<&str> = signals.iter().map(|signal| signal.name.as_str()).collect();
+    let Some(table) = fields.table("expect", "") else {
+        let line = fields.line();
+        fields.wrong(line, Wrong::new("expects nothing").hint("write `expect = { signal = 1 }`"));
+        return expect;
+    };
+    for (name, Found { value, line }) in table.entries().0 {
+        if !names.contains(name.as_str()) {
+            fields.wrong(line, unknown_signal(&name, signals));
+            continue;
+        }
+        let expected = leaf::<RawExpected>(value).and_then(|raw| {
+            Ok(match raw {
+                RawExpected::Bool(on) => Expected::Value(Value::Bool(on)),
+                RawExpected::Int(int) => Expected::Value(Value::Int(int)),
+                RawExpected::Float(float) => Expected::Value(Value::Float64(float)),
+                RawExpected::Text(text) => Expected::Value(Value::Text(text)),
+                RawExpected::Quality(RawQuality { quality }) => {
+                    Expected::Bad(parse_cause(&quality)?)
+                }
+            })
+        });
+        match (SignalName::new(name.as_str()), expected) {
+            (Ok(name), Ok(expected)) => {
+                expect.insert(name, expected);
+            }
+            (_, Err(Wrong { what, hint })) => {
+                fields.wrong(line, Wrong { what: format!("`{name}`: {what}"), hint });
+            }
+            (Err(error), Ok(_)) => fields.wrong(line, Wrong::new(error)),
+        }
+    }
+    expect
+}
+
+fn parse_cause(text: &str) -> Result<Cause, Wrong> {
+    (0..=u16::MAX)
+        .filter_map(Quality::from_code)
+        .find_map(|quality| match quality {
+            Quality::Bad(cause) if cause.to_string() == text => Some(cause),
+            Quality::Bad(_) | Quality::Good | Quality::Uncertain => None,
+        })
+        .ok_or_else(|| {
+            Wrong::new(format!("`{text}` is not a quality"))
+                .hint("known are `null`, `out_of_range`, `malformed`, `exception_2` and so on")
+        })
+}

@@ -1,0 +1,231 @@
+//! What one device's answers mean: decoding, the report policy and the alarms. Pure.
+//!
+//! # Invariants
+//!
+//! - The newest sample of every signal is known, stored or not.
+//! - A failing poll stores one change of quality a signal, not a row a cycle.
+//! - Every sample passes its alarms before it is stored, so an alarm and the value that raised it
+//!   lie in the same commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fieldgate_model::{
+    AlarmKey, AlarmTransition, Cause, DeviceName, EventRecord, Millis, Quality, Sample,
+    SignalIndex, Value,
+};
+use fieldgate_rules::alarm::{Alarm, StoredAlarm};
+use fieldgate_rules::decode::{accept, decode};
+use fieldgate_rules::plan::Image;
+use fieldgate_rules::profile::Profile;
+use fieldgate_rules::signal::{Report, SignalSource};
+use fieldgate_script::{Reading, ScriptError, fit};
+
+/// What a device's answer has led to.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) samples: Vec<Sample>,
+    pub(super) transitions: Vec<AlarmTransition>,
+    pub(super) alarms: BTreeMap<AlarmKey, StoredAlarm>,
+    pub(super) events: Vec<EventRecord>,
+}
+
+/// One device as the engine sees it.
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) name: DeviceName,
+    pub(super) profile: Arc<Profile>,
+    /// Place of its first signal in the catalogue.
+    base: u32,
+    signals: Vec<Signal>,
+    alarms: Vec<Watched>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Signal {
+    latest: Option<Sample>,
+    stored: Option<Sample>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    signal: usize,
+    alarm: Alarm,
+    last: Option<AlarmTransition>,
+}
+
+impl Device {
+    /// The device with its alarms as they were stored.
+    pub(super) fn resume(
+        name: DeviceName,
+        profile: Arc<Profile>,
+        base: SignalIndex,
+        stored: &BTreeMap<AlarmKey, StoredAlarm>,
+    ) -> Self {
+        let watch = |rule: &fieldgate_rules::alarm::AlarmRule| {
+            let (signal, spec) = profile.signal(&rule.signal)?;
+            let key = AlarmKey { device: name.clone(), alarm: rule.name.clone() };
+            let stored = stored.get(&key).copied().unwrap_or(StoredAlarm::NEVER);
+            let alarm = Alarm::resume(rule.clone(), name.clone(), spec.unit.clone(), stored);
+            Some(Watched { signal, alarm, last: None })
+        };
+        let alarms = profile.alarms.iter().filter_map(watch).collect();
+        let signals = vec![Signal::default(); profile.signals.len()];
+        Self { name, profile, base: base.0, signals, alarms }
+    }
+
+    /// Takes the declared signals out of an answer.
+    pub(super) fn handle_image(&mut self, image: &Image, at: Millis, found: &mut Found) {
+        let profile = Arc::clone(&self.profile);
+        for (place, spec) in profile.signals.iter().enumerate() {
+            match spec.source {
+                SignalSource::Registers { .. }
+                | SignalSource::Bit { .. }
+                | SignalSource::RegisterBit { .. } => {
+                    let (value, quality) = split(decode(spec, image));
+                    self.take(place, at, value, quality, found);
+                }
+                SignalSource::Parser { .. } => {}
+            }
+        }
+    }
+
+    /// Takes the parser's signals; gives the names that the profile does not declare.
+    pub(super) fn handle_readings(
+        &mut self,
+        readings: Result<Vec<Reading>, Cause>,
+        at: Millis,
+        found: &mut Found,
+    ) -> Vec<String> {
+        let profile = Arc::clone(&self.profile);
+        let readings = match readings {
+            Ok(readings) => readings,
+            Err(cause) => {
+                for (place, spec) in profile.signals.iter().enumerate() {
+                    if matches!(spec.source, SignalSource::Parser { .. }) {
+                        self.take(place, at, None, Quality::Bad(cause), found);
+                    }
+                }
+                return Vec::new();
+            }
+        };
+        let mut unknown = Vec::new();
+        for reading in readings {
+            let declared = profile.signal(&reading.name);
+            let Some((place, spec)) =
+                declared.filter(|(_, spec)| matches!(spec.source, SignalSource::Parser { .. }))
+            else {
+                unknown.push(reading.name.to_string());
+                continue;
+            };
+            let at = reading.at.unwrap_or(at).min(at);
+            let fitted = reading
+                .value
+                .map(|value| fit(value, spec.kind()).and_then(|value| accept(spec, value)));
+            match fitted {
+                Some(Ok(value)) => self.take(place, at, Some(value), reading.quality, found),
+                Some(Err(cause)) => self.take(place, at, None, Quality::Bad(cause), found),
+                None => self.take(place, at, None, reading.quality, found),
+            }
+        }
+        unknown
+    }
+
+    /// Does what the alarms' delays are due for.
+    pub(super) fn handle_timeout(&mut self, now: Millis, found: &mut Found) {
+        for watched in &mut self.alarms {
+            watched.alarm.handle_timeout(now);
+            watched.drain(found);
+        }
+    }
+
+    /// When to call [`Device::handle_timeout`] next.
+    pub(super) fn poll_timeout(&self) -> Option<Millis> {
+        self.alarms.iter().filter_map(|watched| watched.alarm.poll_timeout()).min()
+    }
+
+    /// The newest samples taken after `since`, all without it.
+    pub(super) fn latest(&self, since: Option<Millis>) -> impl Iterator<Item = &Sample> {
+        let newer = move |sample: &&Sample| since.is_none_or(|since| since < sample.at);
+        self.signals.iter().filter_map(|signal| signal.latest.as_ref()).filter(newer)
+    }
+
+    /// The last transitions of the alarms that are active.
+    pub(super) fn active_alarms(&self) -> impl Iterator<Item = &AlarmTransition> {
+        let active = |last: &&AlarmTransition| match last.state {
+            fieldgate_model::AlarmState::Active => true,
+            fieldgate_model::AlarmState::Normal => false,
+        };
+        self.alarms.iter().filter_map(|watched| watched.last.as_ref()).filter(active)
+    }
+
+    fn take(
+        &mut self,
+        place: usize,
+        at: Millis,
+        value: Option<Value>,
+        quality: Quality,
+        found: &mut Found,
+    ) {
+        let spec = &self.profile.signals[place];
+        let number = value.as_ref().and_then(|value| spec.number(value));
+        let offset = u32::try_from(place).unwrap_or(u32::MAX);
+        let sample = Sample { signal: SignalIndex(self.base + offset), at, value, quality };
+        for watched in self.alarms.iter_mut().filter(|watched| watched.signal == place) {
+            watched.alarm.handle_sample(number, at);
+            watched.drain(found);
+        }
+        let signal = &mut self.signals[place];
+        let stored = signal.stored.as_ref();
+        if stored.is_none_or(|stored| is_news(stored, &sample, spec.report, |v| spec.number(v))) {
+            signal.stored = Some(sample.clone());
+            found.samples.push(sample.clone());
+        }
+        signal.latest = Some(sample);
+    }
+}
+
+impl Watched {
+    fn drain(&mut self, found: &mut Found) {
+        while let Some(transition) = self.alarm.poll_effect() {
+            found.alarms.insert(self.alarm.key(), self.alarm.stored());
+            self.last = Some(transition.clone());
+            found.transitions.push(transition);
+        }
+    }
+}
+
+/// The cause that stands for a parser's failure.
+pub(super) fn cause_of(error: &ScriptError) -> Cause {
+    error.cause()
+}
+
+fn split(decoded: Result<Value, Cause>) -> (Option<Value>, Quality) {
+    match decoded {
+        Ok(value) => (Some(value), Quality::Good),
+        Err(cause) => (None, Quality::Bad(cause)),
+    }
+}
+
+/// Whether a sample says anything that the stored one does not.
+fn is_news(
+    stored: &Sample,
+    sample: &Sample,
+    report: Report,
+    number: impl Fn(&Value) -> Option<f64>,
+) -> bool {
+    if stored.quality != sample.quality {
+        return true;
+    }
+    match (&stored.value, &sample.value, report) {
+        (None, None, _) => false,
+        (Some(old), Some(new), Report::OnChange { deadband, max_silence }) => {
+            let moved = match (number(old), number(new)) {
+                (Some(old), Some(new)) => (old - new).abs() > deadband,
+                (Some(_) | None, Some(_) | None) => old != new,
+            };
+            moved || sample.at.since(stored.at) >= max_silence
+        }
+        (Some(_), Some(_), Report::Always) | (Some(_), None, _) | (None, Some(_), _) => true,
+    }
+}

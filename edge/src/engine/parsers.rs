@@ -1,0 +1,201 @@
+//! Parser threads: each parser source runs on a thread of its own, with a share of its own.
+//!
+//! # Invariants
+//!
+//! - A slow or hostile parser delays nobody but the devices that use it: frames for it wait in a
+//!   bounded queue, and what does not fit is counted and skipped.
+//! - Three overruns in a row disable a parser; its signals say so until the next start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fieldgate_model::{Cause, DeviceName, Millis};
+use fieldgate_rules::plan::Image;
+use fieldgate_rules::profile::ParserSpec;
+use fieldgate_rules::register::{ReadReply, Table};
+use fieldgate_script::{Block, Cancel, DeviceState, Frame, Limits, Parser, Reading, ScriptError};
+use tokio::sync::mpsc;
+
+use super::EngineError;
+use crate::clock::Clock;
+use crate::drivers::DeviceIndex;
+
+/// Frames that may wait for one parser: ten seconds of a device at 200 ms.
+const WAITING_MAX: usize = 50;
+/// Overruns in a row that disable a parser.
+const OVERRUNS_MAX: u32 = 3;
+/// Wall time after which a run is cut off. Fuel ends it long before on any machine that is not
+/// starved; this is the backstop for one that is.
+const WALL_MAX: Millis = Millis(2_000);
+
+/// A frame on its way to a parser.
+#[derive(Debug)]
+struct Job {
+    device: DeviceIndex,
+    name: DeviceName,
+    at: Millis,
+    image: Image,
+}
+
+/// What a parser made of a frame.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) device: DeviceIndex,
+    pub(super) at: Millis,
+    pub(super) readings: Result<Vec<Reading>, Failure>,
+}
+
+/// Why there are no readings.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The script failed on this frame.
+    Script(ScriptError),
+    /// It had failed too often before.
+    Disabled,
+}
+
+impl Failure {
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Self::Script(error) => super::device::cause_of(error),
+            Self::Disabled => Cause::ScriptLimit,
+        }
+    }
+}
+
+/// The threads, one a parser source.
+pub(super) struct Parsers {
+    threads: BTreeMap<String, Thread>,
+    results: mpsc::Sender<Parsed>,
+    clock: Clock,
+}
+
+struct Thread {
+    jobs: mpsc::Sender<Job>,
+    cancel: Cancel,
+    /// Monotonic milliseconds at which the current run began, 0 between runs.
+    running_since: Arc<AtomicU64>,
+}
+
+impl Parsers {
+    pub(super) fn new(results: mpsc::Sender<Parsed>, clock: Clock) -> Self {
+        Self { threads: BTreeMap::new(), results, clock }
+    }
+
+    /// Starts the thread of this parser, if it is not running.
+    pub(super) fn start(&mut self, spec: &ParserSpec) -> Result<(), EngineError> {
+        if self.threads.contains_key(&spec.source) {
+            return Ok(());
+        }
+        let (jobs, inbox) = mpsc::channel(WAITING_MAX);
+        let (loaded, outcome) = std::sync::mpsc::sync_channel(1);
+        let running_since = Arc::new(AtomicU64::new(0));
+        let runner = Runner {
+            since: Arc::clone(&running_since),
+            results: self.results.clone(),
+            clock: self.clock,
+        };
+        let (file, source) = (spec.file.clone(), spec.source.clone());
+        std::thread::Builder::new()
+            .name(format!("parser {file}"))
+            .spawn(move || match Parser::load(&file, &source, Limits::DEFAULT) {
+                Ok(parser) => {
+                    // The starter waits for this one message and cannot have gone.
+                    drop(loaded.send(Ok(parser.cancel())));
+                    runner.run(parser, inbox);
+                }
+                Err(error) => drop(loaded.send(Err(error))),
+            })
+            .map_err(|source| EngineError::Thread { source })?;
+        let cancel = outcome
+            .recv()
+            .map_err(|_| EngineError::ParserDied { file: spec.file.clone() })?
+            .map_err(|source| EngineError::Parser { source })?;
+        self.threads.insert(spec.source.clone(), Thread { jobs, cancel, running_since });
+        Ok(())
+    }
+
+    /// Hands a frame to its parser; `false` if it has too many waiting.
+    pub(super) fn hand(
+        &self,
+        spec: &ParserSpec,
+        device: DeviceIndex,
+        name: &DeviceName,
+        at: Millis,
+        image: Image,
+    ) -> bool {
+        let job = Job { device, name: name.clone(), at, image };
+        self.threads.get(&spec.source).is_some_and(|thread| thread.jobs.try_send(job).is_ok())
+    }
+
+    /// Cuts off what has run for too long.
+    pub(super) fn enforce(&self, now: Millis) {
+        for thread in self.threads.values() {
+            let since = thread.running_since.load(Ordering::Relaxed);
+            if since != 0 && now.since(Millis(since)) > WALL_MAX {
+                thread.cancel.cancel();
+            }
+        }
+    }
+}
+
+/// The life of one parser thread.
+struct Runner {
+    since: Arc<AtomicU64>,
+    results: mpsc::Sender<Parsed>,
+    clock: Clock,
+}
+
+impl Runner {
+    fn run(self, mut parser: Parser, mut inbox: mpsc::Receiver<Job>) {
+        let mut states: BTreeMap<DeviceIndex, DeviceState> = BTreeMap::new();
+        let mut overruns = 0;
+        while let Some(job) = inbox.blocking_recv() {
+            let readings = if overruns >= OVERRUNS_MAX {
+                Err(Failure::Disabled)
+            } else {
+                self.since.store(self.clock.now().0.max(1), Ordering::Relaxed);
+                let state = states.entry(job.device).or_default();
+                let readings = parser.run(&frame(&job.name, job.at, &job.image), state);
+                self.since.store(0, Ordering::Relaxed);
+                parser.cancel().reset();
+                overruns = match &readings {
+                    Err(error) if error.is_overrun() => overruns + 1,
+                    Ok(_) | Err(_) => 0,
+                };
+                readings.map_err(Failure::Script)
+            };
+            let parsed = Parsed { device: job.device, at: job.at, readings };
+            if self.results.blocking_send(parsed).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The frame as a script sees it; what could not be read is not in it.
+pub(crate) fn frame<'a>(device: &'a DeviceName, at: Millis, image: &Image) -> Frame<'a> {
+    let mut frame = Frame::new(device, at);
+    for (request, reply) in image.replies() {
+        match (request.table, reply) {
+            (Table::HoldingRegister, Ok(ReadReply::Registers(words))) => {
+                frame.hr.push(Block { start: request.start, items: words.clone() });
+            }
+            (Table::InputRegister, Ok(ReadReply::Registers(words))) => {
+                frame.ir.push(Block { start: request.start, items: words.clone() });
+            }
+            (Table::Coil, Ok(ReadReply::Bits(bits))) => {
+                frame.co.push(Block { start: request.start, items: bits.clone() });
+            }
+            (Table::DiscreteInput, Ok(ReadReply::Bits(bits))) => {
+                frame.di.push(Block { start: request.start, items: bits.clone() });
+            }
+            (
+                Table::HoldingRegister | Table::InputRegister | Table::Coil | Table::DiscreteInput,
+                Ok(ReadReply::Registers(_) | ReadReply::Bits(_)) | Err(_),
+            ) => {}
+        }
+    }
+    frame
+}

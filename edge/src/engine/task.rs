@@ -1,0 +1,223 @@
+//! The engine's task: waits for frames, parsers, timers and questions, and feeds the buffer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fieldgate_model::{AlarmKey, Event, EventRecord, Millis};
+use fieldgate_rules::alarm::StoredAlarm;
+use fieldgate_rules::plan::Image;
+use tokio::sync::{mpsc, watch};
+
+use super::device::{Device, Found};
+use super::parsers::{Parsed, Parsers};
+use super::{EngineError, EngineRequest, Snapshot, bases};
+use crate::buffer::{Buffer, BufferError, Intake};
+use crate::clock::Clock;
+use crate::config::DeviceConfig;
+use crate::drivers::{DeviceIndex, Frame};
+
+/// Results that parsers may have ready before the engine takes them.
+const PARSED_MAX: usize = 256;
+
+/// What the engine needs to know.
+pub struct EngineSetup {
+    /// The devices, in the order of the configuration.
+    pub devices: Vec<DeviceConfig>,
+    /// The alarms as they were stored.
+    pub alarms: Vec<(AlarmKey, StoredAlarm)>,
+    /// How often the buffer flushes.
+    pub flush: Millis,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// What woke the engine.
+enum Wake {
+    Frame(Option<Frame>),
+    Parsed(Option<Parsed>),
+    Request(EngineRequest),
+    Flush,
+    Alarm,
+}
+
+struct Task {
+    devices: Vec<Device>,
+    parsers: Parsers,
+    parser_errors: BTreeMap<DeviceIndex, String>,
+    skipped: u64,
+    buffer: Buffer,
+    clock: Clock,
+}
+
+/// Runs until the drivers have closed `frames`, then until the parsers are through. `progress`
+/// counts turns, for the watchdog.
+pub async fn run(
+    setup: EngineSetup,
+    mut frames: mpsc::Receiver<Frame>,
+    mut requests: mpsc::Receiver<EngineRequest>,
+    buffer: Buffer,
+    progress: watch::Sender<u64>,
+) -> Result<(), EngineError> {
+    let (results, mut parsed) = mpsc::channel(PARSED_MAX);
+    let mut flush = tokio::time::interval(Duration::from_millis(setup.flush.0.max(10)));
+    flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut task = Task::new(setup, Parsers::new(results, Clock), buffer)?;
+    loop {
+        let alarm_due = task.alarm_due();
+        let wake = tokio::select! {
+            biased;
+            Some(request) = requests.recv() => Wake::Request(request),
+            parsed = parsed.recv() => Wake::Parsed(parsed),
+            frame = frames.recv() => Wake::Frame(frame),
+            () = tokio::time::sleep(alarm_due.unwrap_or_default()), if alarm_due.is_some() => {
+                Wake::Alarm
+            }
+            _ = flush.tick() => Wake::Flush,
+        };
+        progress.send_modify(|turns| *turns += 1);
+        let found = match wake {
+            Wake::Frame(Some(frame)) => task.handle_frame(frame),
+            Wake::Parsed(Some(parsed)) => task.handle_parsed(parsed),
+            Wake::Frame(None) | Wake::Parsed(None) => return Ok(()),
+            Wake::Request(request) => task.handle_request(request),
+            Wake::Alarm => task.handle_alarms(),
+            Wake::Flush => {
+                task.parsers.enforce(task.clock.now());
+                if let Err(error) = task.buffer.tick().await {
+                    tracing::error!(%error, "the buffer cannot flush");
+                }
+                continue;
+            }
+        };
+        if let Err(error) = task.store(found).await {
+            tracing::error!(%error, "samples are lost");
+        }
+    }
+}
+
+impl Task {
+    fn new(setup: EngineSetup, mut parsers: Parsers, buffer: Buffer) -> Result<Self, EngineError> {
+        let stored: BTreeMap<AlarmKey, StoredAlarm> = setup.alarms.into_iter().collect();
+        let counts = setup.devices.iter().map(|device| device.profile.signals.len());
+        let mut devices = Vec::new();
+        for (device, base) in setup.devices.iter().zip(bases(counts)) {
+            if let Some(spec) = &device.profile.parser {
+                parsers.start(spec)?;
+            }
+            let (name, profile) = (device.name.clone(), device.profile.clone());
+            devices.push(Device::resume(name, profile, base, &stored));
+        }
+        let parser_errors = BTreeMap::new();
+        Ok(Self { devices, parsers, parser_errors, skipped: 0, buffer, clock: setup.clock })
+    }
+
+    fn handle_frame(&mut self, frame: Frame) -> Found {
+        let mut found = Found::default();
+        let Some(device) = self.devices.get_mut(frame.device.0) else { return found };
+        let image = Image::new(frame.replies);
+        device.handle_image(&image, frame.at, &mut found);
+        let profile = device.profile.clone();
+        let Some(spec) = &profile.parser else { return found };
+        // A parser sees whole frames only: half of one would give it false zeros.
+        let failed = image.replies().iter().find_map(|(_, reply)| reply.as_ref().err().copied());
+        if let Some(cause) = failed {
+            device.handle_readings(Err(cause), frame.at, &mut found);
+        } else if !self.parsers.hand(spec, frame.device, &device.name, frame.at, image) {
+            self.skipped += 1;
+        }
+        found
+    }
+
+    fn handle_parsed(&mut self, parsed: Parsed) -> Found {
+        let mut found = Found::default();
+        let Some(device) = self.devices.get_mut(parsed.device.0) else { return found };
+        let readings = match parsed.readings {
+            Ok(readings) => {
+                self.parser_errors.remove(&parsed.device);
+                Ok(readings)
+            }
+            Err(failure) => {
+                let cause = failure.cause();
+                let text = match failure {
+                    super::parsers::Failure::Script(error) => error.to_string(),
+                    super::parsers::Failure::Disabled => {
+                        "disabled after three overruns in a row".to_owned()
+                    }
+                };
+                if self.parser_errors.get(&parsed.device) != Some(&text) {
+                    tracing::warn!(device = %device.name, error = text, "the parser failed");
+                    self.parser_errors.insert(parsed.device, text);
+                }
+                Err(cause)
+            }
+        };
+        let unknown = device.handle_readings(readings, parsed.at, &mut found);
+        if let Some(name) = unknown.first() {
+            self.skipped += unknown.len() as u64;
+            let text =
+                format!("gives `{name}`, which the profile does not declare `from = \"parser\"`");
+            if self.parser_errors.get(&parsed.device) != Some(&text) {
+                tracing::warn!(device = %device.name, error = text, "the parser is odd");
+                self.parser_errors.insert(parsed.device, text);
+            }
+        }
+        found
+    }
+
+    fn handle_request(&self, request: EngineRequest) -> Found {
+        match request {
+            EngineRequest::Snapshot { since, reply } => {
+                let snapshot = self.snapshot(since);
+                // Whoever asked may have given up waiting.
+                drop(reply.send(snapshot));
+                Found::default()
+            }
+            EngineRequest::Record(event) => Found { events: vec![event], ..Found::default() },
+        }
+    }
+
+    fn handle_alarms(&mut self) -> Found {
+        let now = self.clock.now();
+        let mut found = Found::default();
+        for device in &mut self.devices {
+            device.handle_timeout(now, &mut found);
+        }
+        found
+    }
+
+    /// How long until an alarm's delay is due; `None` if none runs.
+    fn alarm_due(&self) -> Option<Duration> {
+        let due = self.devices.iter().filter_map(Device::poll_timeout).min()?;
+        Some(Duration::from_millis(due.since(self.clock.now()).0))
+    }
+
+    fn snapshot(&self, since: Option<Millis>) -> Snapshot {
+        let of = |(index, text): (&DeviceIndex, &String)| {
+            self.devices.get(index.0).map(|device| (device.name.clone(), text.clone()))
+        };
+        Snapshot {
+            samples: self.devices.iter().flat_map(|device| device.latest(since)).cloned().collect(),
+            alarms: self.devices.iter().flat_map(Device::active_alarms).cloned().collect(),
+            parser_errors: self.parser_errors.iter().filter_map(of).collect(),
+            skipped: self.skipped,
+        }
+    }
+
+    async fn store(&self, found: Found) -> Result<(), BufferError> {
+        let Found { samples, transitions, alarms, mut events } = found;
+        let at = self.clock.now();
+        for transition in transitions {
+            tracing::info!(
+                device = %transition.key.device,
+                alarm = %transition.key.alarm,
+                state = transition.state.as_str(),
+                "{}", transition.message
+            );
+            events.push(EventRecord { at, event: Event::Alarm(transition) });
+        }
+        if samples.is_empty() && events.is_empty() {
+            return Ok(());
+        }
+        self.buffer.append(Intake { samples, events, alarms, ..Intake::default() }).await
+    }
+}

@@ -1,0 +1,267 @@
+//! One simulated device: the registers that its profile says it has.
+//!
+//! # Invariants
+//!
+//! - An address that neither a signal nor the parser reads is refused with exception 2.
+//! - What was written or pinned last is what is read.
+//! - A signal called `reads` shows how many read requests that cover it were answered, this one
+//!   included: whoever collects its values can tell lost, doubled and reordered ones exactly.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fieldgate_model::{Millis, SignalName, Value};
+use fieldgate_rules::encode::encode_registers;
+use fieldgate_rules::profile::Profile;
+use fieldgate_rules::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
+use fieldgate_rules::signal::{DataType, SignalSource, SignalSpec, WordOrder};
+
+use super::wave;
+
+/// The signal that counts.
+const READS: &str = "reads";
+
+/// Modbus exception codes (specification V1.1b3, section 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// 2, illegal data address.
+    Address,
+    /// 3, illegal data value.
+    Value,
+}
+
+/// What a control connection got wrong.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PinError {
+    #[error("device `{device}` has no signal `{signal}`")]
+    NoSignal { device: String, signal: String },
+    #[error("signal `{signal}` comes from a parser; pin the registers that it reads")]
+    Parsed { signal: String },
+    #[error("signal `{signal}` cannot show `{value}`")]
+    Value { signal: String, value: String },
+}
+
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) name: String,
+    pub(super) unit: UnitId,
+    pub(super) profile: Arc<Profile>,
+    /// It hears and says nothing.
+    pub(super) is_silent: bool,
+    /// Answered read requests that cover `reads`.
+    pub(super) reads: u64,
+    /// Answered read requests.
+    pub(super) requests: u64,
+    seed: u64,
+    pinned: BTreeMap<Address, u16>,
+}
+
+impl Device {
+    pub(super) fn new(name: String, unit: UnitId, profile: Arc<Profile>) -> Self {
+        let seed = name.bytes().fold(7, |seed: u64, byte| seed * 31 % 1_000_003 + u64::from(byte));
+        Self {
+            name,
+            unit,
+            profile,
+            is_silent: false,
+            reads: 0,
+            requests: 0,
+            seed,
+            pinned: BTreeMap::new(),
+        }
+    }
+
+    /// Answers a read.
+    pub(super) fn read(&mut self, read: ReadRequest, time: Millis) -> Result<ReadReply, Refusal> {
+        if read.count == 0 || read.count > read.table.read_max() {
+            return Err(Refusal::Value);
+        }
+        let profile = Arc::clone(&self.profile);
+        let counter = profile.signals.iter().find(|signal| signal.name.as_str() == READS);
+        let is_counted = counter.and_then(|spec| spec.source.read()).is_some_and(|reads| {
+            reads.table == read.table && read.start <= reads.start && end(reads) <= end(read)
+        });
+        let words = self.words(read, self.reads + u64::from(is_counted), time)?;
+        self.requests += 1;
+        self.reads += u64::from(is_counted);
+        Ok(match read.table {
+            Table::Coil | Table::DiscreteInput => {
+                ReadReply::Bits(words.iter().map(|word| *word != 0).collect())
+            }
+            Table::InputRegister | Table::HoldingRegister => ReadReply::Registers(words),
+        })
+    }
+
+    /// Keeps what is written, if it may be.
+    pub(super) fn write(&mut self, write: &WriteRequest) -> Result<(), Refusal> {
+        let (table, start, words): (_, _, Vec<u16>) = match write {
+            WriteRequest::Coil { offset, on } => (Table::Coil, *offset, vec![u16::from(*on)]),
+            WriteRequest::Register { offset, word } => {
+                (Table::HoldingRegister, *offset, vec![*word])
+            }
+            WriteRequest::Coils { start, states } => {
+                (Table::Coil, *start, states.iter().map(|on| u16::from(*on)).collect())
+            }
+            WriteRequest::Registers { start, words } => {
+                (Table::HoldingRegister, *start, words.clone())
+            }
+        };
+        let count = u16::try_from(words.len()).map_err(|_| Refusal::Value)?;
+        let range = ReadRequest { table, start, count };
+        let writable = self.profile.signals.iter().filter(|signal| signal.writable.is_some());
+        let declared = writable.filter_map(|signal| signal.source.read());
+        let parsed = self.profile.parser.iter().flat_map(|parser| parser.reads.iter().copied());
+        let open: Vec<ReadRequest> = declared.chain(parsed).collect();
+        let is_open = |offset| {
+            open.iter().any(|range| {
+                range.table == table && range.start <= offset && u32::from(offset) < end(*range)
+            })
+        };
+        if end(range) > 0x1_0000 || !(start..=u16::MAX).take(words.len()).all(is_open) {
+            return Err(Refusal::Address);
+        }
+        self.pin_words(table, start, &words);
+        Ok(())
+    }
+
+    /// Holds a signal at an engineering value, or lets it move again.
+    pub(super) fn pin(&mut self, signal: &str, value: Option<&Value>) -> Result<(), PinError> {
+        let profile = Arc::clone(&self.profile);
+        let name = SignalName::new(signal).ok();
+        let found = name.and_then(|name| profile.signal(&name));
+        let (_, spec) = found.ok_or_else(|| PinError::NoSignal {
+            device: self.name.clone(),
+            signal: signal.to_owned(),
+        })?;
+        let range = spec.source.read();
+        let range = range.ok_or_else(|| PinError::Parsed { signal: signal.to_owned() })?;
+        let Some(value) = value else {
+            self.pinned.retain(|at, _| !covers(range, *at));
+            return Ok(());
+        };
+        let wrong = || PinError::Value { signal: signal.to_owned(), value: value.to_string() };
+        let words = encoded(spec, value).ok_or_else(wrong)?;
+        self.pin_words(range.table, range.start, &words);
+        Ok(())
+    }
+
+    /// Holds registers or bits at these words.
+    pub(super) fn pin_words(&mut self, table: Table, start: u16, words: &[u16]) {
+        let places = (start..=u16::MAX).map(|offset| Address { table, offset });
+        self.pinned.extend(places.zip(words.iter().copied()));
+    }
+
+    /// What stands in a range; refused if any of it does not exist.
+    fn words(&self, range: ReadRequest, reads: u64, time: Millis) -> Result<Vec<u16>, Refusal> {
+        let mut words: Vec<Option<u16>> = vec![None; usize::from(range.count)];
+        let mut put = |offset: u16, set: &mut dyn FnMut(&mut Option<u16>)| {
+            if let Some(word) =
+                offset.checked_sub(range.start).and_then(|place| words.get_mut(usize::from(place)))
+            {
+                set(word);
+            }
+        };
+        for read in self.profile.parser.iter().flat_map(|parser| &parser.reads) {
+            if read.table == range.table {
+                for offset in (read.start..=u16::MAX).take(usize::from(read.count)) {
+                    put(offset, &mut |word| *word = Some(wave::word(offset, time)));
+                }
+            }
+        }
+        for spec in &self.profile.signals {
+            let Some(source) = spec.source.read() else { continue };
+            let is_apart = source.table != range.table
+                || end(source) <= u32::from(range.start)
+                || end(range) <= u32::from(source.start);
+            if is_apart {
+                continue;
+            }
+            if let SignalSource::RegisterBit { bit, .. } = spec.source {
+                let is_on = wave::engineering(spec, self.seed, time) == Value::Bool(true);
+                put(source.start, &mut |word| {
+                    *word = Some(word.unwrap_or(0) & !(1 << bit) | u16::from(is_on) << bit);
+                });
+                continue;
+            }
+            let shown = self.shown(spec, reads, time);
+            for (offset, shown) in (source.start..=u16::MAX).zip(shown) {
+                put(offset, &mut |word| *word = Some(shown));
+            }
+        }
+        let first = Address { table: range.table, offset: range.start };
+        for (at, pinned) in self.pinned.range(first..).take_while(|(at, _)| covers(range, **at)) {
+            put(at.offset, &mut |word| *word = word.map(|_| *pinned));
+        }
+        words.into_iter().collect::<Option<_>>().ok_or(Refusal::Address)
+    }
+
+    /// The words of a signal that moves.
+    fn shown(&self, spec: &SignalSpec, reads: u64, time: Millis) -> Vec<u16> {
+        if spec.name.as_str() == READS {
+            return counted(spec, reads);
+        }
+        let value = wave::engineering(spec, self.seed, time);
+        encoded(spec, &value).unwrap_or_else(|| zeros(spec))
+    }
+}
+
+/// The words that show an engineering value; `None` if they cannot.
+fn encoded(spec: &SignalSpec, engineering: &Value) -> Option<Vec<u16>> {
+    let (data, order) = match spec.source {
+        SignalSource::Registers { data, order, .. } => (data, order),
+        SignalSource::Bit { .. } => {
+            let is_on = engineering.as_f64()? != 0.0;
+            return Some(vec![u16::from(is_on)]);
+        }
+        SignalSource::RegisterBit { .. } | SignalSource::Parser { .. } => return None,
+    };
+    let raw = match (data, engineering) {
+        (DataType::Text { .. }, text) => text.clone(),
+        (_, exact @ (Value::Int(_) | Value::Unsigned(_))) if spec.scale.is_identity() => {
+            exact.clone()
+        }
+        (DataType::F32 | DataType::F64, number) => {
+            Value::Float64(spec.scale.invert(number.as_f64()?))
+        }
+        (_, number) => {
+            let raw = spec.scale.invert(number.as_f64()?).round();
+            // Beyond 64 bits nothing fits anyway.
+            #[expect(clippy::cast_possible_truncation, reason = "an overflow saturates")]
+            Value::Int(raw as i64)
+        }
+    };
+    encode_registers(data, order, &raw).ok()
+}
+
+/// A counter's words: it starts again at 0 where its type ends, and is never scaled.
+fn counted(spec: &SignalSpec, count: u64) -> Vec<u16> {
+    let (data, order) = match spec.source {
+        SignalSource::Registers { data, order, .. } => (data, order),
+        SignalSource::Bit { .. }
+        | SignalSource::RegisterBit { .. }
+        | SignalSource::Parser { .. } => (DataType::U16, WordOrder::Abcd),
+    };
+    let count = match data {
+        DataType::U16 => count % (1 << 16),
+        DataType::I16 => count % (1 << 15),
+        DataType::U32 => count % (1 << 32),
+        DataType::I32 => count % (1 << 31),
+        DataType::U64 | DataType::I64 | DataType::F32 | DataType::F64 | DataType::Text { .. } => {
+            count
+        }
+    };
+    encode_registers(data, order, &Value::Unsigned(count)).unwrap_or_else(|_| zeros(spec))
+}
+
+fn zeros(spec: &SignalSpec) -> Vec<u16> {
+    vec![0; spec.source.read().map_or(0, |range| usize::from(range.count))]
+}
+
+/// The place after the last item.
+fn end(range: ReadRequest) -> u32 {
+    u32::from(range.start) + u32::from(range.count)
+}
+
+fn covers(range: ReadRequest, at: Address) -> bool {
+    at.table == range.table && range.start <= at.offset && u32::from(at.offset) < end(range)
+}

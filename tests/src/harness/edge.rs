@@ -1,0 +1,143 @@
+//! `fieldgate run` as a process, its configuration, and the technician's verbs.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::process::{Ended, Process};
+use super::wait::until;
+use super::{Scratch, binary};
+
+/// Until the socket answers: databases are made, buses opened.
+const START_AT_MOST: Duration = Duration::from_secs(20);
+
+/// SIGTERM drains and ends in at most 5 s; the rest is for a loaded machine.
+const STOP_AT_MOST: Duration = Duration::from_secs(10);
+
+/// What the configuration file says, in the words of the file.
+#[derive(Debug, Clone, Default)]
+pub struct EdgeConfig {
+    /// `[gateway] name`.
+    pub name: String,
+    /// `[cloud] url` and its credentials; `None` works alone.
+    pub cloud: Option<(String, PathBuf)>,
+    /// `host:port` of one Modbus TCP bus each, named `bus-1` and so on.
+    pub buses: Vec<String>,
+    /// Name, profile, bus (from 1), unit id, poll interval.
+    pub devices: Vec<(String, String, usize, u8, String)>,
+    /// Appended as it is.
+    pub rest: String,
+}
+
+/// A gateway with a folder of its own.
+pub struct Edge {
+    process: Process,
+    program: PathBuf,
+    folder: PathBuf,
+    config: PathBuf,
+}
+
+impl Edge {
+    /// Writes the configuration beside `profiles/` in the folder `name` of `scratch` and starts it.
+    pub fn start(scratch: &Scratch, config: &EdgeConfig) -> Result<Self> {
+        let folder = scratch.folder(&config.name)?;
+        let path = folder.join("fieldgate.toml");
+        fs::write(&path, config.text(&folder)?).context("cannot write a configuration")?;
+        Self::start_with(&folder, &path, &config.name)
+    }
+
+    /// Starts one with a configuration file that is there already.
+    pub fn start_with(folder: &Path, config: &Path, name: &str) -> Result<Self> {
+        let program = binary("fieldgate")?;
+        let process = run(&program, folder, config, name)?;
+        let mut edge =
+            Self { process, program, folder: folder.to_path_buf(), config: config.to_path_buf() };
+        edge.wait_until_it_answers()?;
+        Ok(edge)
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// SIGTERM: it drains to disk and ends. An error if it takes too long or ends badly.
+    pub fn stop(&mut self) -> Result<()> {
+        let status = self.process.stop(STOP_AT_MOST)?;
+        if !status.success() {
+            bail!("the edge was asked to stop and ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Starts it again on the same files.
+    pub fn restart(&mut self) -> Result<()> {
+        let name = self.folder.file_name().context("a folder has a name")?.to_owned();
+        self.process = run(&self.program, &self.folder, &self.config, &name.to_string_lossy())?;
+        self.wait_until_it_answers()
+    }
+
+    /// Runs a verb of the technician.
+    pub fn verb(&self, arguments: &[&str]) -> Result<Ended> {
+        let config = self.config.display().to_string();
+        let all = arguments.iter().copied().chain(["--config", &config]);
+        Process::run(&self.program, all, &self.folder)
+    }
+
+    /// `status --json`.
+    pub fn status(&self) -> Result<serde_json::Value> {
+        // Findings are no failure here: `status` ends with 1 when something is wrong on the line.
+        let ended = self.verb(&["status", "--json"])?;
+        serde_json::from_str(&ended.stdout)
+            .with_context(|| format!("status said: {}{}", ended.stdout, ended.stderr))
+    }
+
+    fn wait_until_it_answers(&mut self) -> Result<()> {
+        until("the edge to answer `status`", START_AT_MOST, || {
+            self.process.must_run()?;
+            Ok(self.status().ok().map(drop))
+        })
+        .with_context(|| self.process.stderr())
+    }
+}
+
+impl EdgeConfig {
+    /// The file. A unix socket's path must be short, so it lies in the folder itself.
+    fn text(&self, folder: &Path) -> Result<String> {
+        let mut out = String::new();
+        writeln!(out, "[gateway]\nname = \"{}\"", self.name)?;
+        if let Some((url, credentials)) = &self.cloud {
+            writeln!(out, "[cloud]\nurl = \"{url}\"")?;
+            writeln!(out, "credentials = \"{}\"", credentials.display())?;
+        }
+        writeln!(out, "[buffer]\npath = \"{}\"", folder.join("data").display())?;
+        writeln!(out, "[socket]\npath = \"{}\"", folder.join("s").display())?;
+        for (place, address) in self.buses.iter().enumerate() {
+            writeln!(out, "[[bus]]\nname = \"bus-{}\"\nmodbus_tcp = \"{address}\"", place + 1)?;
+        }
+        for (name, profile, bus, unit, every) in &self.devices {
+            writeln!(out, "[[device]]\nname = \"{name}\"\nprofile = \"{profile}\"")?;
+            writeln!(out, "bus = \"bus-{bus}\"\nunit = {unit}\nevery = \"{every}\"")?;
+        }
+        out.push_str(&self.rest);
+        Ok(out)
+    }
+}
+
+fn run(program: &Path, folder: &Path, config: &Path, name: &str) -> Result<Process> {
+    let config = config.display().to_string();
+    Process::start(name, program, ["run", "--config", &config], folder)
+}
