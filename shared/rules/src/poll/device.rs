@@ -8,11 +8,16 @@ use super::{BreakerState, Fault, PollDevice, PollSnapshot};
 const PROBE_AFTER_MIN: Millis = Millis(1_000);
 /// Longest pause of a silent unit, so that one that comes back is noticed within half a minute.
 const PROBE_AFTER_MAX: Millis = Millis(30_000);
+/// How soon a slow poll that the link failed is tried again: about as often as the link itself.
+const AGAIN_AFTER: Millis = Millis(10_000);
+
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) spec: PollDevice,
     /// The slot that the running cycle fills, or else the next one.
     pub(super) due: Millis,
+    /// Another attempt between two slots, because the link failed the last one.
+    again_at: Option<Millis>,
     /// Not before, for what it lost.
     pub(super) pause_until: Millis,
     probe_after: Millis,
@@ -45,6 +50,7 @@ impl Device {
         Self {
             spec,
             due,
+            again_at: None,
             pause_until: Millis(0),
             probe_after: PROBE_AFTER_MIN,
             first: 0,
@@ -53,9 +59,14 @@ impl Device {
         }
     }
 
-    /// Whether a cycle is in progress.
-    pub(super) fn is_asking(&self) -> bool {
-        self.cycle.is_some()
+    /// When the cycle in progress began.
+    pub(super) fn asking_since(&self) -> Option<Millis> {
+        self.cycle.as_ref().map(|cycle| cycle.started)
+    }
+
+    /// When a cycle should begin next, were there nobody else.
+    pub(super) fn next_at(&self) -> Millis {
+        self.again_at.map_or(self.due, |again_at| again_at.min(self.due))
     }
 
     /// Moves to the slot that holds `now` and counts those that passed.
@@ -131,9 +142,15 @@ impl Device {
     }
 
     /// Closes the books of a cycle and gives what it lost.
-    pub(super) fn end_cycle(&mut self, now: Millis) -> Millis {
+    pub(super) fn end_cycle(&mut self, rest: Option<Fault>, now: Millis) -> Millis {
         self.known.polls += 1;
-        self.due = self.due + self.spec.every;
+        // An attempt between two slots leaves the next one where it is.
+        if self.due <= self.asking_since().unwrap_or(now) {
+            self.due = self.due + self.spec.every;
+        }
+        let failed_for_link = matches!(rest, Some(Fault::NoLink | Fault::LinkLost));
+        let again_at = failed_for_link.then_some(now + AGAIN_AFTER);
+        self.again_at = again_at.filter(|again_at| *again_at < self.due);
         let Some(cycle) = self.cycle.take() else {
             return Millis(0);
         };

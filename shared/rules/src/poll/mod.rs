@@ -9,6 +9,7 @@
 //! - At most one transaction is in flight.
 //! - A device starts on the grid `first + n × every`. Slots that passed are counted and left out,
 //!   never made up for in a bunch.
+//! - A slot that was lost for want of a link is tried again before the next one, if that is far.
 //! - Time on the bus that gave nothing is paid back by whoever took it: after losing `t` a device
 //!   is not asked for `9 t`, and no unit known to be silent is asked for `9 t` by anyone, so that
 //!   silent units together take at most a tenth of the bus.
@@ -307,9 +308,12 @@ impl Poller {
                 BreakerState::Closed => Millis(0),
                 BreakerState::Open => self.probe_at,
             };
-            let own = device.due.max(device.pause_until);
-            let at =
-                if device.is_asking() || device.due < link_at { device.due } else { own.max(gate) };
+            let own = device.next_at().max(device.pause_until);
+            let at = match device.asking_since() {
+                Some(started) => device.due.min(started),
+                None if device.due < link_at => device.due,
+                None => own.max(gate).max(link_at),
+            };
             // Among those that wait for the same gate, the one that waits longest.
             (!device.spec.requests.is_empty()).then_some((at, own, place))
         };
@@ -332,7 +336,7 @@ impl Poller {
 
     fn end_all_cycles(&mut self, now: Millis) {
         for place in 0..self.devices.len() {
-            if self.devices[place].is_asking() {
+            if self.devices[place].asking_since().is_some() {
                 self.end_cycle(place, Some(Fault::NoLink), now);
             }
         }
@@ -340,7 +344,7 @@ impl Poller {
 
     fn end_cycle(&mut self, place: usize, rest: Option<Fault>, now: Millis) {
         let device = &mut self.devices[place];
-        let lost = device.end_cycle(now);
+        let lost = device.end_cycle(rest, now);
         self.effects.push_back(PollEffect::CycleDone { device: PollSlot(place), rest });
         if lost == Millis(0) {
             return;

@@ -271,6 +271,19 @@ fn the_first_answer_after_an_outage_brings_everything_back() {
 }
 
 #[test]
+fn a_slow_poll_that_the_link_failed_does_not_wait_for_its_next_slot() {
+    let behave = |_, _, now| {
+        if now < Millis(25_000) { (Err(Fault::NoLink), Millis(1)) } else { HEALTHY }
+    };
+    let mut bus = Bus::new(vec![device(Millis::from_secs(3_600), 2)], behave);
+    bus.run(Millis::from_secs(3_700));
+    // At the start, ten and twenty seconds later in vain, then whole, then in the next slot.
+    assert_eq!(bus.starts_of(0), [1_000, 11_001, 21_002, 31_003, 31_008, 3_601_000, 3_601_005]);
+    assert_eq!(bus.snapshot(0).good, 2);
+    assert_eq!(bus.snapshot(0).missed, 0);
+}
+
+#[test]
 fn one_unit_that_breaks_the_link_does_not_take_it_from_the_others() {
     let behave =
         |device, _, _| if device == 1 { (Err(Fault::LinkLost), Millis(1)) } else { HEALTHY };
