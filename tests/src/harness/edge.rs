@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::process::{Ended, Process};
 use super::wait::until;
 use super::{Scratch, binary};
 
-/// Until the socket answers: databases are made, buses opened.
+/// Until it is ready: databases are made, buses opened.
 const START_AT_MOST: Duration = Duration::from_secs(20);
 
 /// SIGTERM drains and ends in at most 5 s; the rest is for a loaded machine.
@@ -38,6 +39,7 @@ pub struct Edge {
     program: PathBuf,
     folder: PathBuf,
     config: PathBuf,
+    name: String,
 }
 
 impl Edge {
@@ -53,10 +55,8 @@ impl Edge {
     pub fn start_with(folder: &Path, config: &Path, name: &str) -> Result<Self> {
         let program = binary("fieldgate")?;
         let process = run(&program, folder, config, name)?;
-        let mut edge =
-            Self { process, program, folder: folder.to_path_buf(), config: config.to_path_buf() };
-        edge.wait_until_it_answers()?;
-        Ok(edge)
+        let (folder, config) = (folder.to_path_buf(), config.to_path_buf());
+        Ok(Self { process, program, folder, config, name: name.to_owned() })
     }
 
     /// Its process.
@@ -85,9 +85,8 @@ impl Edge {
 
     /// Starts it again on the same files.
     pub fn restart(&mut self) -> Result<()> {
-        let name = self.folder.file_name().context("a folder has a name")?.to_owned();
-        self.process = run(&self.program, &self.folder, &self.config, &name.to_string_lossy())?;
-        self.wait_until_it_answers()
+        self.process = run(&self.program, &self.folder, &self.config, &self.name)?;
+        Ok(())
     }
 
     /// Runs a verb of the technician.
@@ -103,14 +102,6 @@ impl Edge {
         let ended = self.verb(&["status", "--json"])?;
         serde_json::from_str(&ended.stdout)
             .with_context(|| format!("status said: {}{}", ended.stdout, ended.stderr))
-    }
-
-    fn wait_until_it_answers(&mut self) -> Result<()> {
-        until("the edge to answer `status`", START_AT_MOST, || {
-            self.process.must_run()?;
-            Ok(self.status().ok().map(drop))
-        })
-        .with_context(|| self.process.stderr())
     }
 }
 
@@ -137,7 +128,23 @@ impl EdgeConfig {
     }
 }
 
+/// Starts the daemon as systemd would, and waits for the `READY=1` of `sd_notify(3)`.
 fn run(program: &Path, folder: &Path, config: &Path, name: &str) -> Result<Process> {
     let config = config.display().to_string();
-    Process::start(name, program, ["run", "--config", &config], folder)
+    let path = folder.join("n");
+    // A former life's socket; there may be none.
+    fs::remove_file(&path).unwrap_or_default();
+    let socket = UnixDatagram::bind(&path).context("cannot bind a socket for readiness")?;
+    socket.set_nonblocking(true).context("cannot make a socket non-blocking")?;
+    let variable = ("NOTIFY_SOCKET", path.as_os_str());
+    let arguments = ["run", "--config", &config];
+    let mut process = Process::start_with(name, program, arguments, folder, Some(variable))?;
+    until("the edge to say that it is ready", START_AT_MOST, || {
+        process.must_run()?;
+        let mut message = [0; 256];
+        let length = socket.recv(&mut message).unwrap_or_default();
+        let text = String::from_utf8_lossy(message.get(..length).unwrap_or_default());
+        Ok(text.lines().any(|line| line == "READY=1").then_some(()))
+    })?;
+    Ok(process)
 }

@@ -45,10 +45,26 @@ impl Process {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
+        Self::start_with(name, program, arguments, logs, None)
+    }
+
+    /// The same, with one more environment variable.
+    pub fn start_with<I, S>(
+        name: &str,
+        program: &Path,
+        arguments: I,
+        logs: &Path,
+        variable: Option<(&str, &OsStr)>,
+    ) -> Result<Self>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
         let stdout = logs.join(format!("{name}.out"));
         let stderr = logs.join(format!("{name}.err"));
         let child = Command::new(program)
             .args(arguments)
+            .envs(variable)
             .current_dir(logs)
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).context("cannot create a log")?)
