@@ -14,7 +14,7 @@ use crate::config;
 use crate::socket::message::{Answer, Ask, Refusal, Request, VERSION};
 
 /// How long an answer may take: longer than anything the daemon itself waits for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The daemon, as a verb sees it.
 pub(super) struct Daemon {
@@ -56,11 +56,10 @@ impl Daemon {
     /// Asks for an answer that goes on.
     pub(super) fn start(&self, ask: Ask) -> Result<Answers, Failure> {
         let unreachable = |error: std::io::Error| {
-            let hint = match error.kind() {
-                ErrorKind::PermissionDenied => "join the group of the socket, or use `sudo`",
-                _ => {
-                    "is it running? start it with `fieldgate run`, or name its socket with `--socket`"
-                }
+            let hint = if error.kind() == ErrorKind::PermissionDenied {
+                "join the group of the socket, or use `sudo`"
+            } else {
+                "is it running? start it with `fieldgate run`, or name its socket with `--socket`"
             };
             let what = format!("cannot reach the daemon at `{}`", self.path.display());
             Failure::from_error(error).while_doing(what).hint(hint)

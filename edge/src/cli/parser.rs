@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use fieldgate_model::{DeviceName, Millis};
 use fieldgate_script::{Block, DeviceState, Frame, Limits, Parser, Reading, ScriptError};
-use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::args::ParserTestArgs;
 use super::failure::{Exit, Failure};
@@ -41,6 +41,31 @@ impl<T> Default for RawTable<T> {
     }
 }
 
+/// What `--json` prints: readings, or an error.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    file: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readings: Option<Vec<PrintedReading>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<PrintedError>,
+    fuel: u64,
+    fuel_max: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct PrintedReading {
+    signal: String,
+    value: Json,
+    quality: String,
+}
+
+#[derive(Debug, Serialize)]
+struct PrintedError {
+    line: Option<u32>,
+    what: String,
+}
+
 /// Runs the parser, shows what it gives, and ends with a finding if it fails.
 pub(super) fn test(args: &ParserTestArgs) -> Result<Exit, Failure> {
     let source = std::fs::read_to_string(&args.file).map_err(|error| {
@@ -68,7 +93,7 @@ pub(super) fn test(args: &ParserTestArgs) -> Result<Exit, Failure> {
         }
         Err(error) => {
             if args.json {
-                screen::print_json(&error_json(&error, fuel))?;
+                show_error(&error, fuel)?;
             }
             Err(Failure::from_error(error))
         }
@@ -118,19 +143,14 @@ fn blocks<T: Clone>(table: &RawTable<T>) -> Result<Vec<Block<T>>, Failure> {
 
 fn show(file: &str, readings: &[Reading], fuel: u64, is_json: bool) -> Result<(), Failure> {
     let fuel_max = Limits::DEFAULT.fuel;
-    let value = |reading: &Reading| reading.value.as_ref().map_or(Json::Null, value::json);
     if is_json {
-        let reading = |reading: &Reading| {
-            json!({
-                "signal": reading.name.as_str(),
-                "value": value(reading),
-                "quality": reading.quality.to_string(),
-            })
+        let printed = |reading: &Reading| PrintedReading {
+            signal: reading.name.to_string(),
+            value: reading.value.as_ref().map_or(Json::Null, value::json),
+            quality: reading.quality.to_string(),
         };
-        let readings: Vec<Json> = readings.iter().map(reading).collect();
-        return screen::print_json(&json!({
-            "file": file, "readings": readings, "fuel": fuel, "fuel_max": fuel_max,
-        }));
+        let readings = Some(readings.iter().map(printed).collect());
+        return screen::print_json(&Printed { file, readings, error: None, fuel, fuel_max });
     }
     let row = |reading: &Reading| {
         let shown = reading.value.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
@@ -140,11 +160,8 @@ fn show(file: &str, readings: &[Reading], fuel: u64, is_json: bool) -> Result<()
     screen::print(&format!("{rows}fuel: {fuel} of {fuel_max}\n"))
 }
 
-fn error_json(error: &ScriptError, fuel: u64) -> Json {
-    json!({
-        "file": error.file,
-        "error": { "line": error.line, "what": error.fault.to_string() },
-        "fuel": fuel,
-        "fuel_max": Limits::DEFAULT.fuel,
-    })
+fn show_error(error: &ScriptError, fuel: u64) -> Result<(), Failure> {
+    let what = PrintedError { line: error.line, what: error.fault.to_string() };
+    let (file, fuel_max) = (error.file.as_str(), Limits::DEFAULT.fuel);
+    screen::print_json(&Printed { file, readings: None, error: Some(what), fuel, fuel_max })
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use serde_json::{Value as Json, json};
+use serde::Serialize;
+use serde_json::Value as Json;
 
 use super::args::ReadArgs;
 use super::ask::Daemon;
@@ -10,6 +11,13 @@ use super::failure::{Exit, Failure};
 use super::format::table;
 use super::screen::{self, Talk};
 use crate::socket::message::{Ask, DeviceNow, SignalNow};
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    device: &'a str,
+    signals: &'a [SignalNow],
+}
 
 /// Reads, and ends with a finding if not one signal has a value.
 pub(super) fn read(config: &Path, args: &ReadArgs, talk: &mut Talk) -> Result<Exit, Failure> {
@@ -23,7 +31,7 @@ pub(super) fn read(config: &Path, args: &ReadArgs, talk: &mut Talk) -> Result<Ex
     }
     let has_value = signals.iter().any(|now| now.value != Json::Null);
     if args.daemon.json {
-        screen::print_json(&json!({ "device": device, "signals": signals }))?;
+        screen::print_json(&Printed { device: &device, signals: &signals })?;
     } else {
         screen::print(&table(signals.iter().map(row)))?;
     }

@@ -59,11 +59,11 @@ fn devices_text(devices: &[DeviceStatus]) -> String {
     let well = devices.iter().filter(is_well);
     shown.extend(well.take(DEVICES_SHOWN.saturating_sub(shown.len())));
     let rest = devices.len() - shown.len();
-    let mut text = table(shown.into_iter().map(row));
-    if rest > 0 {
-        text.push_str(&format!("and {} that are well; `--json` has all\n", count(rest, "device")));
+    let text = table(shown.into_iter().map(row));
+    match rest {
+        0 => text,
+        rest => format!("{text}and {} that are well; `--json` has all\n", count(rest, "device")),
     }
-    text
 }
 
 fn row(device: &DeviceStatus) -> Vec<String> {

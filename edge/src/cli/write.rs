@@ -56,11 +56,10 @@ fn show(done: &WriteDone, is_json: bool) -> Result<Exit, Failure> {
     }
     let WriteDone { device, signal, request, .. } = done;
     let verb = if done.done { "wrote" } else { "would write" };
-    let mut text = format!("{verb} {} to {device}/{signal} ({request})", value_text(done));
-    if let Some(shows) = &done.read_back {
-        text.push_str(&format!(", reads back {shows}"));
-    }
-    screen::print(&format!("{text}\n"))?;
+    let shows = done.read_back.as_ref();
+    let shows = shows.map(|shows| format!(", reads back {shows}")).unwrap_or_default();
+    let value = value_text(done);
+    screen::print(&format!("{verb} {value} to {device}/{signal} ({request}){shows}\n"))?;
     Ok(Exit::Good)
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use fieldgate_rules::poll::PollSnapshot;
+
 use crate::drivers::modbus_tcp::{BusStatus, LinkState};
 use crate::engine::Snapshot;
 use crate::pipeline::Handles;
@@ -9,6 +11,9 @@ use crate::pipeline::Handles;
 /// The text of one scrape, under construction.
 #[derive(Debug, Default)]
 struct Text(String);
+
+/// A counter of one device.
+type Count = fn(&PollSnapshot) -> u64;
 
 /// What kind of number it is.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +82,6 @@ fn render_devices(text: &mut Text, handles: &Handles, buses: &[BusStatus]) {
             bus.devices.iter().filter_map(named).collect::<Vec<_>>()
         })
     };
-    type Count = fn(&fieldgate_rules::poll::PollSnapshot) -> u64;
     let counters: [(&str, &str, Count); 5] = [
         ("fieldgate_polls_total", "Polls that ended, in whatever way.", |p| p.polls),
         ("fieldgate_polls_good_total", "Polls that brought data.", |p| p.good),
@@ -159,7 +163,7 @@ impl Text {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
         };
-        self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        self.0.extend(["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n"]);
     }
 
     fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
@@ -167,7 +171,7 @@ impl Text {
             labels.iter().map(|(key, text)| format!("{key}=\"{}\"", escaped(text))).collect();
         let labels =
             if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.0.push_str(&format!("{name}{labels} {value}\n"));
+        self.0.extend([name, &labels, " ", &value.to_string(), "\n"]);
     }
 
     fn one(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {

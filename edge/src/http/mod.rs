@@ -29,6 +29,7 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves until the task is ended.
 pub(crate) async fn serve(listener: TcpListener, handles: Handles) -> io::Result<()> {
+    tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))

@@ -146,9 +146,8 @@ fn state(
             let patience = Millis(config.every.0 * FAILING_POLLS) + Millis::from_secs(1);
             match polled.last_good_at {
                 Some(at) if now.since(at) <= patience => DeviceState::Ok,
-                Some(_) => DeviceState::Failing,
                 None if polled.polls < FAILING_POLLS => DeviceState::Waiting,
-                None => DeviceState::Failing,
+                Some(_) | None => DeviceState::Failing,
             }
         }
     }

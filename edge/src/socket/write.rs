@@ -67,7 +67,7 @@ fn has_left(error: &WriteError) -> bool {
 }
 
 fn refusal(error: &WriteError) -> Refusal {
-    let cause = std::error::Error::source(error).map(|cause| crate::cli::chain(cause));
+    let cause = std::error::Error::source(error).map(crate::cli::chain);
     let refusal = Refusal { cause, ..Refusal::new(error.to_string()) };
     match error {
         WriteError::Device(_) | WriteError::Stopped => {
