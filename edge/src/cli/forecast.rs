@@ -122,19 +122,19 @@ fn plan_of(device: &DeviceConfig) -> DevicePlan {
         unit: device.unit.0,
         profile: device.profile.id(),
         every_ms: device.every.0,
-        bytes_per_cycle: reads.iter().map(wire_bytes).sum(),
-        requests: reads.iter().map(planned).collect(),
+        bytes_per_cycle: reads.iter().copied().map(wire_bytes).sum(),
+        requests: reads.into_iter().map(planned).collect(),
     }
 }
 
-fn planned(read: &ReadRequest) -> PlannedRead {
+fn planned(read: ReadRequest) -> PlannedRead {
     let start = fieldgate_rules::register::Address { table: read.table, offset: read.start };
     PlannedRead { start: start.to_string(), count: read.count }
 }
 
 /// Bytes of a read and its answer on Modbus TCP (Messaging on TCP/IP Implementation Guide V1.0b,
 /// section 3.1: 7 bytes of header before each PDU).
-fn wire_bytes(read: &ReadRequest) -> u64 {
+fn wire_bytes(read: ReadRequest) -> u64 {
     const REQUEST: u64 = 7 + 5;
     const ANSWER_HEAD: u64 = 7 + 2;
     let items = u64::from(read.count);
@@ -164,7 +164,7 @@ mod tests {
             (Table::Coil, 1, 12 + 9 + 1),
             (Table::DiscreteInput, 9, 12 + 9 + 2),
         ] {
-            assert_eq!(wire_bytes(&ReadRequest { table, start: 0, count }), expected);
+            assert_eq!(wire_bytes(ReadRequest { table, start: 0, count }), expected);
         }
     }
 }

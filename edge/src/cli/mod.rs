@@ -7,24 +7,30 @@
 //! - No verb opens a port that the daemon owns: what concerns devices is asked of the daemon.
 
 mod args;
+mod ask;
 mod check;
 mod completions;
 mod failure;
 mod forecast;
 mod format;
+mod parser;
 mod profile;
 mod profile_tests;
+mod read;
 mod run;
 mod screen;
 mod signals;
 mod simulate;
+mod status;
+mod watch;
+mod write;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::args::{Cli, ProfileVerb, Verb};
+use self::args::{Cli, ParserVerb, ProfileVerb, Verb};
 use self::failure::{Exit, Failure};
 use self::screen::Talk;
 use crate::config::{self, Loaded, Problem};
@@ -56,10 +62,14 @@ fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
     match cli.verb {
         Verb::Run => run::run(&config, talk),
         Verb::Check(args) => check::check(&config, &args, talk),
+        Verb::Status(args) => status::status(&config, &args, talk),
+        Verb::Read(args) => read::read(&config, &args, talk),
+        Verb::Write(args) => write::write(&config, &args, talk),
+        Verb::Watch(args) => watch::watch(&config, &args, talk),
         Verb::Simulate(args) => simulate::simulate(&config, &args, talk),
         Verb::Profile { verb: ProfileVerb::List(args) } => profile::list(&config, &args, talk),
+        Verb::Parser { verb: ParserVerb::Test(args) } => parser::test(&args),
         Verb::Completions { shell } => completions::completions(shell),
-        _ => Err(Failure::refused("not yet")),
     }
 }
 

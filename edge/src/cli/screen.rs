@@ -35,20 +35,21 @@ impl Style {
 /// Standard error.
 #[derive(Debug)]
 pub(super) struct Talk {
+    out: std::io::Stderr,
     is_coloured: bool,
 }
 
 impl Talk {
     pub(super) fn start() -> Self {
         let is_wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { is_coloured: is_wanted && std::io::stderr().is_terminal() }
+        let out = std::io::stderr();
+        Self { is_coloured: is_wanted && out.is_terminal(), out }
     }
 
     /// A remark.
     pub(super) fn say(&mut self, text: &str) {
-        let mut out = std::io::stderr().lock();
         // If nobody can be told, nobody can be told that either.
-        drop(writeln!(out, "{text}"));
+        drop(writeln!(self.out, "{text}"));
     }
 
     /// Everything that is wrong with a configuration.

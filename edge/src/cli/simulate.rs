@@ -49,7 +49,8 @@ pub(super) fn simulate(
 }
 
 fn find(library: &Library, name: &str, talk: &mut Talk) -> Result<Arc<Profile>, Failure> {
-    let is_path = name.contains('/') || name.ends_with(".toml");
+    let is_path =
+        name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml");
     let read = is_path.then(|| Library::read(Path::new(name)).map(Arc::new));
     match read.as_ref().or_else(|| library.get(name)) {
         Some(Ok(profile)) => Ok(Arc::clone(profile)),

@@ -12,6 +12,7 @@ use fieldgate_protocol::command::{Entry, EntryState, Executor, ExecutorEffect};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+pub(crate) use self::write::Wanted;
 pub use self::write::{Targets, WriteError, Written, write};
 use crate::buffer::{Buffer, Intake};
 use crate::clock::Clock;

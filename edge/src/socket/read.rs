@@ -1,0 +1,137 @@
+//! A reading at once: scheduled on the live bus between two polls, decoded like a poll.
+
+use std::time::Duration;
+
+use fieldgate_model::{Cause, Quality, SignalName};
+use fieldgate_rules::decode::decode;
+use fieldgate_rules::plan::{Image, plan};
+use fieldgate_rules::signal::{SignalSource, SignalSpec};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::message::{DeviceNow, Refusal, SignalNow};
+use super::value::{find, sample_now, signal_now};
+use crate::config::DeviceConfig;
+use crate::drivers::Job;
+use crate::engine::Snapshot;
+use crate::pipeline::Handles;
+
+/// How long a reading may take, its wait on the bus included: the longest timeout that a bus can
+/// have, and a little.
+const READ_PATIENCE: Duration = Duration::from_secs(65);
+
+/// Reads signals of a device, all without any.
+pub(super) async fn read(
+    handles: &Handles,
+    name: &str,
+    wanted: &[String],
+) -> Result<DeviceNow, Refusal> {
+    let device = device(handles, name)?;
+    let specs = pick(device, wanted)?;
+    let from_parser = |spec: &&SignalSpec| matches!(spec.source, SignalSource::Parser { .. });
+    let declared: Vec<SignalSpec> =
+        specs.iter().copied().filter(|spec| !from_parser(spec)).cloned().collect();
+    let image = if declared.is_empty() {
+        Image::default()
+    } else {
+        ask(handles, device, &declared).await?
+    };
+    let at = handles.clock.now();
+    let snapshot = handles.engine.snapshot(None).await;
+    let now = |spec: &SignalSpec| match spec.source {
+        SignalSource::Parser { .. } => newest(handles, &snapshot, device, spec),
+        SignalSource::Registers { .. }
+        | SignalSource::Bit { .. }
+        | SignalSource::RegisterBit { .. } => match decode(spec, &image) {
+            Ok(value) => signal_now(spec, Some(&value), Quality::Good, Some(at)),
+            Err(cause) => signal_now(spec, None, Quality::Bad(cause), Some(at)),
+        },
+    };
+    Ok(DeviceNow {
+        device: name.to_owned(),
+        signals: specs.iter().map(|spec| now(spec)).collect(),
+        polled: specs.iter().filter(|s| from_parser(s)).map(|s| s.name.to_string()).collect(),
+    })
+}
+
+/// The running device of this name, or why there is none.
+pub(super) fn device<'a>(handles: &'a Handles, name: &str) -> Result<&'a DeviceConfig, Refusal> {
+    let devices = &handles.targets.devices;
+    if let Some(device) = devices.iter().find(|device| device.name.as_str() == name) {
+        return Ok(device);
+    }
+    if let Some(broken) = handles.config.broken.iter().find(|broken| broken.name == name) {
+        let cause = broken.problems.first().map(|problem| problem.what.clone());
+        let refusal =
+            Refusal::new(format!("device `{name}` does not run: its configuration is wrong"));
+        return Err(Refusal { cause, ..refusal }.hint("`fieldgate check` says where"));
+    }
+    let known: Vec<String> = devices.iter().map(|device| format!("`{}`", device.name)).collect();
+    let hint = if known.is_empty() {
+        "no device runs".to_owned()
+    } else {
+        format!("known are {}", known.join(", "))
+    };
+    Err(Refusal::new(format!("there is no device `{name}`")).hint(hint))
+}
+
+/// The signal of this name, or why there is none.
+pub(super) fn signal<'a>(
+    device: &'a DeviceConfig,
+    name: &str,
+) -> Result<(SignalName, &'a SignalSpec), Refusal> {
+    let found = SignalName::new(name).ok().and_then(|name| {
+        let (_, spec) = device.profile.signal(&name)?;
+        Some((name, spec))
+    });
+    found.ok_or_else(|| {
+        Refusal::new(format!("device `{}` has no signal `{name}`", device.name))
+            .hint(format!("`fieldgate read {}` shows all", device.name))
+    })
+}
+
+fn pick<'a>(device: &'a DeviceConfig, wanted: &[String]) -> Result<Vec<&'a SignalSpec>, Refusal> {
+    if wanted.is_empty() {
+        return Ok(device.profile.signals.iter().collect());
+    }
+    wanted.iter().map(|name| signal(device, name).map(|(_, spec)| spec)).collect()
+}
+
+/// Asks the device for what these signals need.
+async fn ask(
+    handles: &Handles,
+    device: &DeviceConfig,
+    specs: &[SignalSpec],
+) -> Result<Image, Refusal> {
+    let stopped = || Refusal::new("the bus has stopped");
+    let requests = plan(specs, &[]);
+    let bus = handles.targets.buses.get(device.bus).ok_or_else(stopped)?;
+    let (done, replies) = oneshot::channel();
+    let job = Job::Read { unit: device.unit, requests: requests.clone(), done };
+    let asked = async {
+        bus.send(job).await.map_err(|_| stopped())?;
+        replies.await.map_err(|_| stopped())
+    };
+    let replies = timeout(READ_PATIENCE, asked).await.map_err(|_| {
+        Refusal::new("its turn on the bus did not come in time")
+            .hint("`fieldgate status` shows why")
+    })??;
+    Ok(Image::new(requests.into_iter().zip(replies).collect()))
+}
+
+/// A parser's signal as the last poll brought it.
+fn newest(
+    handles: &Handles,
+    snapshot: &Snapshot,
+    device: &DeviceConfig,
+    spec: &SignalSpec,
+) -> SignalNow {
+    let sample = snapshot.samples.iter().find(|sample| {
+        let found = find(&handles.targets.devices, sample);
+        found.is_some_and(|(its, signal)| its.name == device.name && signal.name == spec.name)
+    });
+    match sample {
+        Some(sample) => sample_now(spec, sample),
+        None => signal_now(spec, None, Quality::Bad(Cause::NoAnswer), None),
+    }
+}

@@ -1,0 +1,225 @@
+//! How the gateway is, and what is wrong with it.
+
+use std::collections::BTreeMap;
+
+use fieldgate_model::{DeviceName, Millis, Quality};
+use fieldgate_rules::poll::BreakerState;
+
+use super::message::{
+    AlarmNow, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, Status,
+};
+use super::value::{find, rfc3339, utc_of};
+use crate::config::DeviceConfig;
+use crate::drivers::modbus_tcp::{self, LinkState};
+use crate::engine::Snapshot;
+use crate::pipeline::Handles;
+use crate::sync::SyncStatus;
+
+/// Polls without data after which a device counts as failing: one may be bad luck.
+const FAILING_POLLS: u64 = 3;
+
+/// The status of the whole gateway.
+pub(super) async fn status(handles: &Handles) -> Status {
+    let snapshot = handles.engine.snapshot(None).await;
+    let buses: Vec<modbus_tcp::BusStatus> =
+        handles.buses.iter().map(|bus| bus.borrow().clone()).collect();
+    let buffer = handles.buffer.borrow().clone();
+    let mut status = Status {
+        gateway: handles.config.gateway.name.clone(),
+        software: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_ms: handles.clock.now().since(handles.started).0,
+        wrong: Vec::new(),
+        alarms: snapshot.alarms.iter().map(alarm).collect(),
+        devices: devices(handles, &buses, &snapshot),
+        buses: buses.iter().map(bus).collect(),
+        buffer: BufferStatus {
+            bytes: buffer.bytes,
+            max_bytes: buffer.max_bytes,
+            batches: buffer.batches,
+            unsealed: buffer.tail,
+            dropped: buffer.dropped,
+            commits: buffer.commits,
+            failing: buffer.failing,
+        },
+        cloud: cloud(handles),
+    };
+    status.wrong = wrong(&status, &snapshot);
+    status
+}
+
+fn alarm(alarm: &fieldgate_model::AlarmTransition) -> AlarmNow {
+    AlarmNow {
+        device: alarm.key.device.to_string(),
+        alarm: alarm.key.alarm.to_string(),
+        severity: alarm.severity.as_str().to_owned(),
+        message: alarm.message.clone(),
+    }
+}
+
+fn bus(bus: &modbus_tcp::BusStatus) -> BusStatus {
+    let link = match bus.link {
+        LinkState::Untried => "untried",
+        LinkState::Up => "up",
+        LinkState::Down => "down",
+    };
+    BusStatus {
+        bus: bus.name.clone(),
+        link: link.to_owned(),
+        jobs: bus.jobs,
+        frames_skipped: bus.frames_skipped,
+    }
+}
+
+fn devices(
+    handles: &Handles,
+    buses: &[modbus_tcp::BusStatus],
+    snapshot: &Snapshot,
+) -> Vec<DeviceStatus> {
+    let mut bad_by_device: BTreeMap<&DeviceName, usize> = BTreeMap::new();
+    for sample in &snapshot.samples {
+        if let (Quality::Bad(_), Some((device, _))) =
+            (sample.quality, find(&handles.targets.devices, sample))
+        {
+            *bad_by_device.entry(&device.name).or_default() += 1;
+        }
+    }
+    let now = handles.clock.now();
+    let mut devices = Vec::new();
+    for bus in buses {
+        for on_it in &bus.devices {
+            let Some(config) = handles.targets.devices.get(on_it.index.0) else { continue };
+            let polled = &on_it.polled;
+            devices.push(DeviceStatus {
+                device: config.name.to_string(),
+                bus: bus.name.clone(),
+                unit: on_it.unit.0,
+                profile: config.profile.id(),
+                state: state(config, bus.link, polled, now),
+                bad_signals: bad_by_device.get(&config.name).copied().unwrap_or(0),
+                signals: config.profile.signals.len(),
+                polls: polled.polls,
+                good: polled.good,
+                missed: polled.missed,
+                no_answer: polled.no_answer,
+                link_faults: polled.link,
+                malformed: polled.malformed,
+                exceptions: polled.exceptions.values().sum(),
+                last_good_at: polled.last_good_at.map(|at| rfc3339(utc_of(at))),
+            });
+        }
+    }
+    devices.extend(handles.config.broken.iter().map(broken));
+    devices
+}
+
+fn broken(device: &crate::config::BrokenDevice) -> DeviceStatus {
+    DeviceStatus {
+        device: device.name.clone(),
+        bus: String::new(),
+        unit: 0,
+        profile: device.profile.clone(),
+        state: DeviceState::ConfigError,
+        bad_signals: 0,
+        signals: 0,
+        polls: 0,
+        good: 0,
+        missed: 0,
+        no_answer: 0,
+        link_faults: 0,
+        malformed: 0,
+        exceptions: 0,
+        last_good_at: None,
+    }
+}
+
+fn state(
+    config: &DeviceConfig,
+    link: LinkState,
+    polled: &fieldgate_rules::poll::PollSnapshot,
+    now: Millis,
+) -> DeviceState {
+    match (link, polled.breaker) {
+        (LinkState::Down, _) => DeviceState::LinkDown,
+        (LinkState::Untried | LinkState::Up, BreakerState::Open) => DeviceState::Silent,
+        (LinkState::Untried | LinkState::Up, BreakerState::Untried) => DeviceState::Waiting,
+        (LinkState::Untried | LinkState::Up, BreakerState::Closed) => {
+            let patience = Millis(config.every.0 * FAILING_POLLS) + Millis::from_secs(1);
+            match polled.last_good_at {
+                Some(at) if now.since(at) <= patience => DeviceState::Ok,
+                None if polled.polls < FAILING_POLLS => DeviceState::Waiting,
+                Some(_) | None => DeviceState::Failing,
+            }
+        }
+    }
+}
+
+fn cloud(handles: &Handles) -> CloudStatus {
+    let sync = handles.sync.as_ref().map(|sync| sync.borrow().clone());
+    let state = match (&handles.config.cloud, &sync) {
+        (None, _) => "none",
+        (Some(_), None) => "no_identity",
+        (Some(_), Some(SyncStatus { welcomed: true, .. })) => "welcomed",
+        (Some(_), Some(SyncStatus { connected: true, .. })) => "connected",
+        (Some(_), Some(_)) => "disconnected",
+    };
+    let sync = sync.unwrap_or_default();
+    CloudStatus {
+        state: state.to_owned(),
+        contested: sync.contested,
+        withheld: sync.withheld,
+        backlog: sync.backlog,
+        acked_at: sync.acked_at.map(rfc3339),
+    }
+}
+
+/// What is wrong, the worst first: what loses data, what brings none, what waits.
+fn wrong(status: &Status, snapshot: &Snapshot) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Some(why) = &status.buffer.failing {
+        wrong.push(format!("the buffer's disk refuses: {why}"));
+    }
+    if status.buffer.dropped > 0 {
+        wrong.push(format!("{} samples gave way for want of room", status.buffer.dropped));
+    }
+    for device in &status.devices {
+        let (name, bus) = (&device.device, &device.bus);
+        match device.state {
+            DeviceState::ConfigError => {
+                wrong.push(format!("device `{name}` does not run: its configuration is wrong"));
+            }
+            DeviceState::LinkDown => {
+                wrong.push(format!("device `{name}`: bus `{bus}` cannot be reached"));
+            }
+            DeviceState::Silent => {
+                wrong.push(format!("device `{name}`: unit {} does not answer", device.unit));
+            }
+            DeviceState::Failing => {
+                wrong.push(format!("device `{name}` answers, but gives no data"));
+            }
+            DeviceState::Ok if device.bad_signals > 0 => {
+                let (bad, all) = (device.bad_signals, device.signals);
+                wrong.push(format!("device `{name}`: {bad} of {all} signals have no value"));
+            }
+            DeviceState::Ok | DeviceState::Waiting => {}
+        }
+    }
+    for (device, error) in &snapshot.parser_errors {
+        wrong.push(format!("device `{device}`, parser: {error}"));
+    }
+    for bus in status.buses.iter().filter(|bus| bus.frames_skipped > 0) {
+        wrong.push(format!("bus `{}`: {} polls were thrown away", bus.bus, bus.frames_skipped));
+    }
+    let cloud = &status.cloud;
+    match cloud.state.as_str() {
+        "no_identity" => wrong.push("no credentials for the cloud, working alone".to_owned()),
+        "disconnected" | "connected" => wrong.push("the cloud is not reached".to_owned()),
+        _ => {}
+    }
+    if cloud.contested {
+        wrong.push("the cloud doubts this gateway's identity: commands wait".to_owned());
+    }
+    if cloud.withheld {
+        wrong.push("the command journal was lost: no command of the cloud runs".to_owned());
+    }
+    wrong
+}
