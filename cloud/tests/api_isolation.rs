@@ -127,7 +127,8 @@ fn another_tenants_thing_is_a_thing_that_does_not_exist() {
         for parameter in operation.parameters.iter().filter(|p| p["in"] == "query") {
             if parameter["required"] == true {
                 let value = if parameter["name"] == "to" { 9 } else { 1 };
-                query += &format!("&{}={value}", parameter["name"].as_str().expect("a name"));
+                let name = parameter["name"].as_str().expect("a name");
+                query = format!("{query}&{name}={value}");
             }
         }
         let query = query.trim_start_matches('&');

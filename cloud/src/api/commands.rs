@@ -172,8 +172,10 @@ async fn cancel(
     State(state): State<AppState>,
     caller: Caller,
     id: Named,
+    Parameters(query): Parameters,
 ) -> Result<Json<CommandDto>, Problem> {
     caller.need(Scopes::COMMAND)?;
+    query.finish()?;
     let id = id.parse(CommandId::new)?;
     let (tenant, by, now) = (caller.tenant.clone(), caller.actor.clone(), state.clock.now());
     let cancelled = id.clone();

@@ -194,8 +194,10 @@ async fn revoke_token(
     State(state): State<AppState>,
     caller: Caller,
     id: Named,
+    Parameters(query): Parameters,
 ) -> Result<StatusCode, Problem> {
     caller.need(Scopes::ADMIN)?;
+    query.finish()?;
     // A token's id has the alphabet of every text id.
     let id = id.parse(TenantId::new)?.to_string();
     let now = state.clock.now();

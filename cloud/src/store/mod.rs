@@ -14,6 +14,7 @@ mod scopes;
 pub mod sqlite;
 mod sqlite_query;
 mod sqlite_samples;
+mod sqlite_sweep;
 mod types;
 pub mod value_text;
 mod writer;

@@ -8,7 +8,7 @@
 //! - Samples come in the order of [`SamplePlace`]; each exactly once, since a batch has one name.
 //! - A sample is read with the catalogue of its own batch.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -22,9 +22,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::query::{
     QueryError, Readers, SamplePage, SamplePlace, SampleQuery, SignalId, SignalKey, StoredSample,
 };
-
-/// Batch names fetched at once: small beside one batch's body, large beside one statement's cost.
-const REFERENCES_MAX: usize = 2048;
+use super::sqlite_sweep::Sweep;
 
 /// Batches looked at for the newest values after a restart: a minute at one seal in two seconds.
 const NEWEST_BATCHES: usize = 32;
@@ -238,66 +236,6 @@ fn scan_unplaced(
         }
     }
     Ok(())
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Reference {
-    sequence: i64,
-    from_at: i64,
-}
-
-/// The batches that may hold samples of a range, in the order of their start.
-struct Sweep<'c> {
-    connection: &'c Connection,
-    gateway: &'c GatewayId,
-    from: UtcMillis,
-    to: UtcMillis,
-    fetched: VecDeque<Reference>,
-    last: Option<Reference>,
-    over: bool,
-}
-
-impl<'c> Sweep<'c> {
-    fn new(
-        connection: &'c Connection,
-        gateway: &'c GatewayId,
-        from: UtcMillis,
-        to: UtcMillis,
-    ) -> Self {
-        Self { connection, gateway, from, to, fetched: VecDeque::new(), last: None, over: false }
-    }
-
-    fn next(&mut self) -> Result<Option<Reference>, QueryError> {
-        if self.fetched.is_empty() && !self.over {
-            self.fetch()?;
-        }
-        Ok(self.fetched.pop_front())
-    }
-
-    fn fetch(&mut self) -> Result<(), QueryError> {
-        // Everything named here lies in the index `batch_by_time`: no body is touched.
-        let sql = "SELECT sequence, from_at FROM batch
-            WHERE gateway = ?1 AND stream = ?2 AND to_at >= ?3 AND from_at < ?4
-                AND (?5 IS NULL OR (from_at, sequence) > (?5, ?6))
-            ORDER BY from_at, sequence LIMIT ?7";
-        let wanted = params![
-            self.gateway.as_str(),
-            Stream::Samples.code(),
-            self.from.0,
-            self.to.0,
-            self.last.map(|last| last.from_at),
-            self.last.map(|last| last.sequence),
-            i64::try_from(REFERENCES_MAX).unwrap_or(i64::MAX),
-        ];
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let found = statement.query_map(wanted, |row| {
-            Ok(Reference { sequence: row.get(0)?, from_at: row.get(1)? })
-        })?;
-        self.fetched = found.collect::<Result<_, _>>()?;
-        self.last = self.fetched.back().copied().or(self.last);
-        self.over = self.fetched.len() < REFERENCES_MAX;
-        Ok(())
-    }
 }
 
 /// Reads one signal out of batches, and remembers where each catalogue has it.

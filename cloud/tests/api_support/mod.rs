@@ -277,7 +277,11 @@ fn history(of: &str, gateway: &GatewayId) -> Vec<Commit> {
         // A late tail: the last ten seconds of a minute reach into the next one.
         let seconds = (minute * 60)..(minute * 60 + 60);
         let at = |second: u64| second * 1000 + (second % 7) * 1500;
-        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "small numbers"
+        )]
         let voltage = |second: u64| (230.0 + (second as f64 / 300.0).sin() * 4.0) as f32;
         let mut samples: Vec<Sample> = seconds
             .clone()
