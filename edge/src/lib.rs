@@ -12,6 +12,7 @@ pub mod command;
 pub mod config;
 pub mod drivers;
 pub mod engine;
+pub mod handles;
 pub mod http;
 pub mod journal;
 pub mod pipeline;

@@ -10,18 +10,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_model::{GatewayId, Millis};
+use fieldgate_model::GatewayId;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::buffer::{Buffer, BufferError, BufferOptions, BufferStats, Intake, Recovered};
+use crate::buffer::{Buffer, BufferError, BufferOptions, Intake, Recovered};
 use crate::clock::Clock;
 use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
 use crate::config::{Config, Endpoint, Problem};
 use crate::drivers::modbus_tcp::{self, BusDevice, BusSetup, BusStatus};
 use crate::drivers::{DeviceIndex, Frame, Job};
 use crate::engine::{self, Engine, EngineError, EngineSetup};
+use crate::handles::Handles;
 use crate::http;
 use crate::journal::{Journal, JournalError, Resumed};
 use crate::socket;
@@ -68,29 +69,6 @@ pub enum PipelineError {
         /// Its last words.
         why: String,
     },
-}
-
-/// What the technician's socket and the metrics look at; clones look at the same daemon.
-#[derive(Debug, Clone)]
-pub struct Handles {
-    /// The configuration in force.
-    pub config: Arc<Config>,
-    /// What is wrong with it.
-    pub problems: Arc<[Problem]>,
-    /// The newest values.
-    pub engine: Engine,
-    /// What can be read and written.
-    pub targets: Targets,
-    /// The buses, in the order of the configuration.
-    pub buses: Vec<watch::Receiver<BusStatus>>,
-    /// The buffer.
-    pub buffer: watch::Receiver<BufferStats>,
-    /// The uplink; `None` if there is no cloud, or no identity for it.
-    pub sync: Option<watch::Receiver<SyncStatus>>,
-    /// The clock.
-    pub clock: Clock,
-    /// When the daemon started.
-    pub started: Millis,
 }
 
 /// A task's name and its last words.
@@ -205,7 +183,7 @@ fn read_credentials(config: &Config) -> Option<Credentials> {
     match Credentials::read(&cloud.credentials) {
         Ok(credentials) => Some(credentials),
         Err(error) => {
-            tracing::error!(error = crate::cli::chain(&error), "no uplink, working alone");
+            tracing::error!(error = crate::telemetry::chain(&error), "no uplink, working alone");
             None
         }
     }
@@ -382,7 +360,7 @@ async fn named<E: std::error::Error>(
 ) -> Ended {
     let why = match task.await {
         Ok(()) => "closed".to_owned(),
-        Err(error) => crate::cli::chain(&error),
+        Err(error) => crate::telemetry::chain(&error),
     };
     (name.to_owned(), why)
 }
@@ -390,7 +368,7 @@ async fn named<E: std::error::Error>(
 fn engine_words(ended: Result<Result<(), EngineError>, tokio::task::JoinError>) -> Ended {
     let why = match ended {
         Ok(Ok(())) => "closed".to_owned(),
-        Ok(Err(error)) => crate::cli::chain(&error),
+        Ok(Err(error)) => crate::telemetry::chain(&error),
         Err(error) => error.to_string(),
     };
     ("engine".to_owned(), why)

@@ -1,4 +1,4 @@
-//! The daemon's own log: to standard error, where the supervisor keeps it.
+//! The daemon's own log, to standard error where the supervisor keeps it, and errors as one line.
 //!
 //! ERROR wakes someone, WARN is odd but handled, INFO is a change of state.
 
@@ -19,4 +19,15 @@ pub fn start() {
         .with_writer(std::io::stderr)
         .with_target(false)
         .init();
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }

@@ -184,7 +184,7 @@ impl Worker {
         if self.file.is_none() {
             match BufferFile::open(&path(&self.options), &self.options.gateway) {
                 Ok((file, _)) => self.file = Some(file),
-                Err(error) => return self.note_failure(error_text(&error)),
+                Err(error) => return self.note_failure(crate::telemetry::chain(&error)),
             }
             self.settle();
         }
@@ -294,14 +294,4 @@ fn path(options: &BufferOptions) -> PathBuf {
 /// Whoever asked may have given up waiting.
 fn answer<T>(reply: oneshot::Sender<T>, with: T) {
     drop(reply.send(with));
-}
-
-fn error_text(error: &BufferError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

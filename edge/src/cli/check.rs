@@ -91,7 +91,7 @@ fn check_credentials(config: &Config) -> Option<Found> {
     Some(Found {
         file: cloud.credentials.display().to_string(),
         line: None,
-        what: super::chain(&error),
+        what: crate::telemetry::chain(&error),
         hint: Some(
             "make it with `fieldgate-cloud gateway add`; until then the gateway works alone"
                 .to_owned(),

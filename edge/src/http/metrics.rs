@@ -6,7 +6,7 @@ use fieldgate_rules::poll::PollSnapshot;
 
 use crate::drivers::modbus_tcp::{BusStatus, LinkState};
 use crate::engine::Snapshot;
-use crate::pipeline::Handles;
+use crate::handles::Handles;
 
 /// The text of one scrape, under construction.
 #[derive(Debug, Default)]

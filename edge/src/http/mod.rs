@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::drivers::modbus_tcp::{BusStatus, LinkState};
-use crate::pipeline::Handles;
+use crate::handles::Handles;
 
 /// How long the engine may take to answer and still count as turning: it answers within one turn,
 /// and the longest thing in a turn is handing samples to the buffer.

@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use self::message::{Answer, Ask, Refusal, Request, VERSION};
-use crate::pipeline::Handles;
+use crate::handles::Handles;
 
 /// Connections at a time: some technicians, a script and a few that watch.
 const CONNECTIONS_MAX: usize = 16;

@@ -14,7 +14,7 @@ use super::value::{find, sample_now, signal_now};
 use crate::config::DeviceConfig;
 use crate::drivers::Job;
 use crate::engine::Snapshot;
-use crate::pipeline::Handles;
+use crate::handles::Handles;
 
 /// How long a reading may take, its wait on the bus included: the longest timeout that a bus can
 /// have, and a little.

@@ -12,7 +12,7 @@ use super::value::{find, rfc3339, utc_of};
 use crate::config::DeviceConfig;
 use crate::drivers::modbus_tcp::{self, LinkState};
 use crate::engine::Snapshot;
-use crate::pipeline::Handles;
+use crate::handles::Handles;
 use crate::sync::SyncStatus;
 
 /// Polls without data after which a device counts as failing: one may be bad luck.

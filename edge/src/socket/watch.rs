@@ -9,7 +9,7 @@ use fieldgate_model::{Millis, SignalIndex};
 use super::message::{Answer, Refusal, Update};
 use super::value::{find, sample_now};
 use super::{Peer, read};
-use crate::pipeline::Handles;
+use crate::handles::Handles;
 
 /// How often it is looked for changes: what a person takes for at once.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

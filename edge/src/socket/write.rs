@@ -7,7 +7,7 @@ use super::message::{Refusal, WriteAsk, WriteDone};
 use super::read;
 use super::value::json;
 use crate::command::{self, Wanted, WriteError};
-use crate::pipeline::Handles;
+use crate::handles::Handles;
 
 /// From when on a write must not reach the wire any more: a person who waits longer has turned to
 /// something else.
@@ -67,7 +67,7 @@ fn has_left(error: &WriteError) -> bool {
 }
 
 fn refusal(error: &WriteError) -> Refusal {
-    let cause = std::error::Error::source(error).map(crate::cli::chain);
+    let cause = std::error::Error::source(error).map(crate::telemetry::chain);
     let refusal = Refusal { cause, ..Refusal::new(error.to_string()) };
     match error {
         WriteError::Device(_) | WriteError::Stopped => {

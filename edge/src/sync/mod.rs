@@ -8,7 +8,9 @@
 //! - The disk is the queue: nothing here waits for the cloud but the buffer's own rows.
 
 mod credentials;
+mod incoming;
 mod mqtt;
+mod outgoing;
 mod present;
 mod task;
 

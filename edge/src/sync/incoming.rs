@@ -1,0 +1,159 @@
+//! What the cloud says: each message is judged by the fence before it has any effect.
+
+use std::collections::BTreeMap;
+
+use fieldgate_model::{
+    Cursor, Digest, Event, EventRecord, IncarnationId, Millis, Position, Stream, TimeSource,
+    Welcome,
+};
+use fieldgate_protocol::Verdict;
+use fieldgate_wire::{DecodeError, DownKind};
+
+use super::task::{SyncError, Task};
+use crate::buffer::BufferError;
+use crate::journal::JournalError;
+
+/// Longest a watch may be asked for at once; who still looks asks again.
+const WATCH_MAX: Millis = Millis::from_secs(300);
+/// How often the owner's time of day is worth an event.
+const ANCHOR_EVERY: Millis = Millis::from_secs(3600);
+
+impl Task {
+    pub(super) async fn handle_message(
+        &mut self,
+        kind: DownKind,
+        payload: &[u8],
+    ) -> Result<(), Refused> {
+        let now = self.now();
+        match kind {
+            DownKind::Welcome => {
+                let welcome = fieldgate_wire::decode_welcome(payload)?;
+                self.handle_welcome(welcome).await?;
+            }
+            DownKind::Ack => {
+                let ack = fieldgate_wire::decode_ack(payload)?;
+                self.judge(&ack.owner)?;
+                let (committed, releasable) = (ack.committed, ack.releasable);
+                self.sender.handle_ack(ack.incarnation, ack.stream, committed, releasable, now);
+                let utc = self.setup.clock.utc();
+                self.outputs.status.send_modify(|status| status.acked_at = Some(utc));
+            }
+            DownKind::Need => {
+                let need = fieldgate_wire::decode_need(payload)?;
+                self.judge(&need.owner)?;
+                self.send_catalogue(need.catalogue).await?;
+                self.sender.handle_need();
+            }
+            DownKind::Pause => {
+                let pause = fieldgate_wire::decode_pause(payload)?;
+                self.judge(&pause.owner)?;
+                tracing::warn!(reason = ?pause.reason, "the cloud asks for a pause");
+                self.sender.handle_pause(pause.retry_after, now);
+            }
+            DownKind::Command => {
+                let message = fieldgate_wire::decode_command(payload)?;
+                self.judge(&message.owner)?;
+                if self.contested || self.setup.withheld {
+                    tracing::warn!(command = %message.command.id, "withheld until readopted");
+                } else if self.outputs.commands.try_send(message.command).is_err() {
+                    tracing::warn!("too many commands at once, the owner will send them again");
+                }
+            }
+            DownKind::Watch => {
+                let watch = fieldgate_wire::decode_watch(payload)?;
+                self.judge(&watch.owner)?;
+                let left = watch.until.0.saturating_sub(self.utc().0);
+                let left = Millis(u64::try_from(left).unwrap_or(0)).min(WATCH_MAX);
+                self.watched_until = Some(now + left);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_welcome(&mut self, welcome: Welcome) -> Result<(), Refused> {
+        match self.fence.judge_welcome(&welcome.owner) {
+            Verdict::Stale => return Err(Refused::Stale),
+            Verdict::Current => {}
+            Verdict::Adopt(fence) => {
+                self.setup.journal.save_fence(fence.clone()).await?;
+                self.fence = fence;
+            }
+        }
+        self.anchor(&welcome).await;
+        let mut chains: BTreeMap<(IncarnationId, Stream, Position), Option<Digest>> =
+            BTreeMap::new();
+        for cursor in &welcome.cursors {
+            let (incarnation, stream, at) = (cursor.incarnation, cursor.stream, cursor.committed);
+            let chain = self.setup.buffer.chain_at(incarnation, stream, at).await?;
+            chains.insert((incarnation, stream, at), chain);
+        }
+        let chain_at = |cursor: &Cursor| {
+            chains.get(&(cursor.incarnation, cursor.stream, cursor.committed)).copied().flatten()
+        };
+        if self.contested != welcome.contested {
+            tracing::warn!(
+                contested = welcome.contested,
+                "the cloud's view of our identity changed"
+            );
+        }
+        self.contested = welcome.contested;
+        self.sender.handle_welcome(&welcome, chain_at);
+        self.shown_until = None;
+        self.show(None).await;
+        Ok(())
+    }
+
+    /// Carries the owner's time of day on the monotonic clock, and notes it now and then.
+    async fn anchor(&mut self, welcome: &Welcome) {
+        let now = self.now();
+        self.outputs.utc_offset.send_replace(Some(welcome.utc - now));
+        if self.anchored_at.is_none_or(|at| now.since(at) >= ANCHOR_EVERY) {
+            self.anchored_at = Some(now);
+            let event = Event::Anchor {
+                utc: welcome.utc,
+                // The Welcome's way here is not measured; a second covers any link that works.
+                error: Millis(1_000),
+                source: TimeSource::Cloud,
+            };
+            self.setup.engine.record(EventRecord { at: now, event }).await;
+        }
+    }
+
+    fn judge(&self, sender: &fieldgate_model::Owner) -> Result<(), Refused> {
+        match self.fence.judge(sender) {
+            Verdict::Current => Ok(()),
+            Verdict::Stale | Verdict::Adopt(_) => Err(Refused::Stale),
+        }
+    }
+}
+
+/// Why a message from the cloud had no effect.
+pub(super) enum Refused {
+    Malformed(DecodeError),
+    Stale,
+    Fatal(SyncError),
+}
+
+impl From<DecodeError> for Refused {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<SyncError> for Refused {
+    fn from(error: SyncError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+impl From<BufferError> for Refused {
+    fn from(error: BufferError) -> Self {
+        Self::Fatal(error.into())
+    }
+}
+
+impl From<JournalError> for Refused {
+    fn from(error: JournalError) -> Self {
+        Self::Fatal(error.into())
+    }
+}

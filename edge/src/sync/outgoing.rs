@@ -1,0 +1,132 @@
+//! What goes to the cloud: the machine's effects, one after another, and what is shown live.
+
+use fieldgate_model::{
+    Batch, CatalogueId, Content, Gap, GapReason, Hello, IncarnationId, Millis, Position, Stream,
+};
+use fieldgate_protocol::uplink::SenderEffect;
+use fieldgate_wire::UpKind;
+
+use super::task::{SyncError, Task};
+
+impl Task {
+    pub(super) async fn drain(&mut self) -> Result<(), SyncError> {
+        while let Some(effect) = self.sender.poll_effect() {
+            match effect {
+                SenderEffect::Greet => self.greet(),
+                SenderEffect::Send { incarnation, stream, first } => {
+                    self.send_batch(incarnation, stream, first).await?;
+                }
+                SenderEffect::SendGap { incarnation, stream, first, next } => {
+                    self.send_gap(incarnation, stream, first, next).await?;
+                }
+                SenderEffect::Release { incarnation, stream, before } => {
+                    self.setup.buffer.release(incarnation, stream, before).await?;
+                }
+                SenderEffect::Reincarnate(incarnation) => {
+                    tracing::error!(%incarnation, "the cloud holds another history under this name");
+                    self.setup.buffer.reincarnate(incarnation).await?;
+                    self.sender.handle_lines(self.setup.buffer.lines().borrow().clone());
+                    self.sender.handle_reincarnated(self.setup.clock.now());
+                }
+                SenderEffect::Rebuild => {
+                    self.publisher = None;
+                    if self.rebuild.try_send(()).is_err() {
+                        tracing::debug!("a rebuild is under way already");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn greet(&self) {
+        let hello = Hello {
+            gateway: self.setup.credentials.gateway.clone(),
+            boot: self.setup.boot,
+            owner: self.fence.owner().cloned(),
+            burned: self.fence.burned(),
+            heads: self.sender.heads(),
+            open_commands: 0,
+            generation: 0,
+            software: concat!("fieldgate/", env!("CARGO_PKG_VERSION")).to_owned(),
+            at: self.now(),
+            utc: Some(self.setup.clock.utc()),
+        };
+        self.publish(UpKind::Hello, fieldgate_wire::encode_hello(&hello));
+    }
+
+    async fn send_batch(
+        &mut self,
+        incarnation: IncarnationId,
+        stream: Stream,
+        first: Position,
+    ) -> Result<(), SyncError> {
+        match self.setup.buffer.load(incarnation, stream, first).await? {
+            Some((body, next)) => {
+                if self.publish(UpKind::Batch, body) {
+                    self.outputs.status.send_modify(|status| status.batches_sent += 1);
+                }
+                let now = self.now();
+                self.sender.handle_sent(incarnation, stream, (first, next), now);
+            }
+            None => {
+                // It gave way meanwhile: the lines say from where the line goes on.
+                self.sender.handle_lines(self.setup.buffer.lines().borrow().clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_gap(
+        &mut self,
+        incarnation: IncarnationId,
+        stream: Stream,
+        first: Position,
+        next: Position,
+    ) -> Result<(), SyncError> {
+        let chain = self.setup.buffer.chain_at(incarnation, stream, next).await?;
+        let (from, to) = self.setup.buffer.lost_span(incarnation, stream).await?;
+        let Some(chain) = chain else { return Ok(()) };
+        let gap = Gap { reason: GapReason::BufferFull, from, to };
+        let batch = Batch {
+            incarnation,
+            stream,
+            first,
+            next,
+            chain,
+            boot: self.setup.boot,
+            utc_offset: None,
+            content: Content::Gap(gap),
+        };
+        tracing::warn!(%incarnation, records = next - first, "declaring a gap");
+        self.publish(UpKind::Batch, fieldgate_wire::encode_batch(&batch));
+        let now = self.now();
+        self.sender.handle_sent(incarnation, stream, (first, next), now);
+        Ok(())
+    }
+
+    pub(super) async fn send_catalogue(&self, id: CatalogueId) -> Result<(), SyncError> {
+        let Some(body) = self.setup.buffer.catalogue(id).await? else {
+            tracing::error!(catalogue = %id, "the cloud asks for a catalogue that is not here");
+            return Ok(());
+        };
+        if let Ok(catalogue) = fieldgate_wire::decode_catalogue(&body) {
+            for chunk in fieldgate_wire::chunk_catalogue(&catalogue) {
+                self.publish(UpKind::Catalogue, fieldgate_wire::encode_catalogue_chunk(&chunk));
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what was taken after `since`, everything without it.
+    pub(super) async fn show(&mut self, since: Option<Millis>) {
+        let now = self.now();
+        let snapshot = self.setup.engine.snapshot(since).await;
+        let newest = snapshot.samples.iter().map(|sample| sample.at).max();
+        self.shown_until = newest.max(self.shown_until);
+        let utc_offset = Some(self.utc() - now);
+        for message in self.present.messages(snapshot, now, utc_offset) {
+            self.publish(UpKind::Present, message);
+        }
+    }
+}
