@@ -76,14 +76,3 @@ fn a_link_from_another_site_leads_on_from_our_own() {
     assert_eq!(page.status, 200);
     assert!(page.body.contains("0;url=/console/gateways/g-acme"), "{}", page.body);
 }
-
-/// Serves the seeded database for looking at it in a browser; `FIELDGATE_LOOK` names the file
-/// that the address is written to.
-#[test]
-#[ignore = "serves until its standard input ends"]
-fn serves_for_looking() {
-    let file = std::env::var("FIELDGATE_LOOK").expect("FIELDGATE_LOOK");
-    let server = Server::start();
-    std::fs::write(&file, &server.address).expect("a file");
-    std::io::stdin().lines().for_each(drop);
-}
