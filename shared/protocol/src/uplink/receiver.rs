@@ -250,6 +250,11 @@ impl<C: Chain> Receiver<C> {
         self.epoch
     }
 
+    /// Whether batches wait for their commit.
+    pub fn is_storing(&self) -> bool {
+        self.lines.values().any(|line| !line.storing.is_empty())
+    }
+
     /// Whether the gateway's identity is in doubt: commands and configuration wait.
     pub fn is_contested(&self) -> bool {
         self.contested

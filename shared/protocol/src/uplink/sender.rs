@@ -90,6 +90,19 @@ pub enum SenderEffect {
     Rebuild,
 }
 
+/// How far the conversation with the owner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionState {
+    /// There is no transport, or none that is trusted.
+    Down,
+    /// A Hello has been sent.
+    Greeting,
+    /// Batches go.
+    Live,
+    /// The owner has asked for silence.
+    Paused,
+}
+
 #[derive(Debug)]
 enum Session {
     Down,
@@ -118,6 +131,8 @@ pub struct Sender {
     /// A Send was handed out and not yet confirmed by [`Sender::handle_sent`].
     loading: bool,
     hello_backoff: Backoff,
+    /// When this connection came up, and with it the first Hello.
+    greeted_at: Millis,
     silences: u32,
     effects: VecDeque<SenderEffect>,
 }
@@ -130,6 +145,7 @@ impl Sender {
             lines: Vec::new(),
             loading: false,
             hello_backoff: Backoff::new(HELLO_AFTER_MIN, HELLO_AFTER_MAX),
+            greeted_at: Millis(0),
             silences: 0,
             effects: VecDeque::new(),
         };
@@ -157,6 +173,7 @@ impl Sender {
         self.go_down();
         self.silences = 0;
         self.hello_backoff.succeed();
+        self.greeted_at = now;
         self.greet(now);
     }
 
@@ -321,6 +338,23 @@ impl Sender {
     /// The next thing to do, if any.
     pub fn poll_effect(&mut self) -> Option<SenderEffect> {
         self.effects.pop_front()
+    }
+
+    /// When the first Hello of this connection was handed out. Whatever time a Welcome tells, the
+    /// owner read its clock after this: from here on it is never later than we think, however long
+    /// the Welcome took.
+    pub fn greeted_at(&self) -> Millis {
+        self.greeted_at
+    }
+
+    /// How far the conversation is, for screens and tests.
+    pub fn session(&self) -> SessionState {
+        match self.session {
+            Session::Down => SessionState::Down,
+            Session::Greeting { .. } => SessionState::Greeting,
+            Session::Live => SessionState::Live,
+            Session::Paused { .. } => SessionState::Paused,
+        }
     }
 
     /// Whether the owner has welcomed us on this connection.
