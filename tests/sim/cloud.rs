@@ -63,6 +63,8 @@ pub(crate) struct Cloud {
     pub(crate) receiver: Receiver<WireChain>,
     group: Vec<Arrived>,
     reassembly: Option<Reassembly>,
+    /// The disk does not take the next reservation; the gateway will greet again.
+    refuses_reservation: bool,
     /// The gateway is welcomed by this process, and may be commanded.
     owner: Option<Owner>,
 }
@@ -75,6 +77,7 @@ impl Cloud {
             receiver: resume(gateway, instance, disk),
             group: Vec::new(),
             reassembly: None,
+            refuses_reservation: false,
             owner: None,
         }
     }
@@ -156,6 +159,9 @@ impl Cloud {
             base.fuse.burn()?;
             match effect {
                 ReceiverEffect::Reserve { epoch, boot, contested } => {
+                    if std::mem::take(&mut self.refuses_reservation) {
+                        continue;
+                    }
                     let disk = &mut *base.disk;
                     disk.epoch = disk.epoch.max(epoch);
                     (disk.boot, disk.contested) = (Some(boot), contested);
@@ -163,7 +169,7 @@ impl Cloud {
                     self.receiver.handle_reserved(utc(base.now));
                 }
                 ReceiverEffect::Welcome(welcome) => {
-                    base.reference.welcome_leaves(&welcome.owner, base.disk);
+                    base.reference.speaks_as(&welcome.owner, base.disk);
                     base.link.send_down(DownKind::Welcome, fieldgate_wire::encode_welcome(&welcome));
                     self.owner = Some(welcome.owner).filter(|_| !welcome.contested);
                     self.look(true, base)?;
@@ -180,16 +186,16 @@ impl Cloud {
                 ReceiverEffect::Ack { incarnation, stream, committed, releasable } => {
                     let line = (incarnation, stream);
                     base.reference.ack_leaves(line, committed, releasable, base.disk);
-                    let owner = self.speaker();
+                    let owner = self.speaker(base);
                     let ack = Ack { owner, incarnation, stream, committed, releasable };
                     base.link.send_down(DownKind::Ack, fieldgate_wire::encode_ack(&ack));
                 }
                 ReceiverEffect::Need(catalogue) => {
-                    let need = Need { owner: self.speaker(), catalogue };
+                    let need = Need { owner: self.speaker(base), catalogue };
                     base.link.send_down(DownKind::Need, fieldgate_wire::encode_need(&need));
                 }
                 ReceiverEffect::Pause(retry_after) => {
-                    let owner = self.speaker();
+                    let owner = self.speaker(base);
                     let pause = Pause { owner, reason: PauseReason::Full, retry_after };
                     base.link.send_down(DownKind::Pause, fieldgate_wire::encode_pause(&pause));
                 }
@@ -198,8 +204,10 @@ impl Cloud {
         Ok(())
     }
 
-    fn speaker(&self) -> Owner {
-        Owner { instance: self.instance.clone(), epoch: self.receiver.epoch() }
+    fn speaker(&self, base: &mut Base<'_>) -> Owner {
+        let owner = Owner { instance: self.instance.clone(), epoch: self.receiver.epoch() };
+        base.reference.speaks_as(&owner, base.disk);
+        owner
     }
 
     /// Commits the group that waits, then tells the gateway.
@@ -234,6 +242,7 @@ impl Cloud {
     /// The disk takes nothing.
     pub(crate) fn refuse(&mut self, base: &mut Base<'_>) -> Result<(), PowerCut> {
         self.group.clear();
+        self.refuses_reservation = true;
         self.receiver.handle_refused(REFUSED_PAUSE);
         self.settle(None, base)
     }

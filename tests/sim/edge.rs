@@ -70,8 +70,9 @@ pub(crate) struct Edge {
     utc_offset: Option<UtcMillis>,
     contested: bool,
     file_open: bool,
-    /// A commit failed, which does not mean that it did not happen.
-    unsure: bool,
+    /// A commit of so many records failed, which does not mean that it did not happen; and how
+    /// many were sealed before it.
+    unsure: Option<([usize; 3], u64)>,
     releases: Vec<(LineName, Position)>,
     commands: VecDeque<Command>,
     running: Vec<Running>,
@@ -92,6 +93,10 @@ pub(crate) struct Tail {
 impl Tail {
     pub(crate) fn is_empty(&self) -> bool {
         self.samples.is_empty() && self.events.is_empty() && self.outcomes.is_empty()
+    }
+
+    fn counts(&self) -> [usize; 3] {
+        [self.outcomes.len(), self.events.len(), self.samples.len()]
     }
 
     fn contents(&self, from: [usize; 3], catalogue: CatalogueId) -> Vec<Content> {
@@ -140,7 +145,7 @@ impl Edge {
             utc_offset: None,
             contested: false,
             file_open: true,
-            unsure: false,
+            unsure: None,
             releases: Vec::new(),
             commands: VecDeque::new(),
             running: Vec::new(),
@@ -189,6 +194,11 @@ impl Edge {
         format!("{:?} {:?} {:?} {:?}", self.sender, self.executor, self.fence, self.commands)
     }
 
+    /// Whether a commit is wanted: there is something to seal, or a file to open again.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.tail.is_empty() || !self.file_open
+    }
+
     /// Flushes or seals the tail, with everything else that waits for a commit.
     pub(crate) fn commit(&mut self, seal: bool, ground: &mut Ground<'_>) -> Result<(), PowerCut> {
         let mut staged = ground.disk.clone();
@@ -196,6 +206,7 @@ impl Edge {
             self.file_open = true;
             self.settle(&mut staged);
         }
+        let sealed_before = sealed(&staged);
         for (line, before) in &self.releases {
             staged.release(*line, *before);
         }
@@ -218,7 +229,7 @@ impl Edge {
                 if fault == CommitFault::Done {
                     commit_disk(ground, staged)?;
                 }
-                self.unsure = true;
+                self.unsure = Some((self.tail.counts(), sealed_before));
                 self.file_open = false;
                 return Ok(());
             }
@@ -227,8 +238,7 @@ impl Edge {
         if seal {
             self.tail = Tail::default();
         } else {
-            self.tail.flushed =
-                [self.tail.outcomes.len(), self.tail.events.len(), self.tail.samples.len()];
+            self.tail.flushed = self.tail.counts();
         }
         self.releases.clear();
         for id in std::mem::take(&mut self.waiting) {
@@ -240,15 +250,12 @@ impl Edge {
     /// After a commit whose end is unknown: what is sealed on the disk is not sealed again, and
     /// fragments are written anew.
     fn settle(&mut self, staged: &mut EdgeDisk) {
-        if !std::mem::take(&mut self.unsure) {
-            return;
-        }
-        let current = staged.current();
-        let stored = |lines: &[HeldLine]| -> u64 {
-            lines.iter().filter(|line| line.incarnation == current).map(|line| line.stored.0).sum()
-        };
-        if stored(&self.lines) < stored(&staged.held()) {
-            self.tail = Tail::default();
+        let Some(([outcomes, events, samples], before)) = self.unsure.take() else { return };
+        if before < sealed(staged) {
+            // What came in since is not on the disk.
+            self.tail.outcomes.drain(..outcomes);
+            self.tail.events.drain(..events);
+            self.tail.samples.drain(..samples);
         }
         staged.fragments.clear();
         self.tail.flushed = [0; 3];
@@ -426,12 +433,14 @@ impl Edge {
                 publish(UpKind::Batch, body, ground);
                 self.sender.handle_sent(line.0, line.1, (first, next), ground.now);
             }
-            None => self.sender.handle_lines(self.lines.clone()),
+            None => self.sender.handle_absent(line.0, line.1, ground.now),
         }
     }
 
     fn send_gap(&mut self, line: LineName, first: Position, next: Position, ground: &mut Ground<'_>) {
-        let Some(chain) = ground.disk.chain_at(line, next) else { return };
+        let Some(chain) = ground.disk.chain_at(line, next).filter(|_| self.file_open) else {
+            return self.sender.handle_absent(line.0, line.1, ground.now);
+        };
         let gap = Gap { reason: GapReason::BufferFull, from: Millis(0), to: ground.now };
         let batch = Batch {
             incarnation: line.0,
@@ -451,6 +460,7 @@ impl Edge {
         ground.reference.tell(|| format!("{old:?} is forked"));
         if self.file_open {
             *ground.fresh += 1;
+            ground.reference.forked(old, ground.disk);
             let mut staged = ground.disk.clone();
             staged.reincarnate(old, IncarnationId(crate::reference::boot(*ground.fresh).0));
             commit_disk(ground, staged)?;
@@ -564,6 +574,13 @@ fn commit_disk(ground: &mut Ground<'_>, staged: EdgeDisk) -> Result<(), PowerCut
     *ground.disk = staged;
     ground.reference.edge_committed(ground.disk);
     ground.fuse.burn()
+}
+
+/// Records ever sealed in the current incarnation.
+fn sealed(disk: &EdgeDisk) -> u64 {
+    let current = disk.current();
+    let lines = disk.lines.iter().filter(|line| line.name.0 == current);
+    lines.map(|line| line.stored.0).sum()
 }
 
 fn publish(kind: UpKind, body: Vec<u8>, ground: &mut Ground<'_>) {

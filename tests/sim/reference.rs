@@ -10,7 +10,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use fieldgate_model::{
-    BootId, Command, CommandId, Content, Digest, Epoch, EventRecord, InstanceId, Outcome, Owner,
+    BootId, Command, CommandId, Content, Digest, Epoch, EventRecord, IncarnationId, InstanceId, Outcome, Owner,
     Position, Stream, TimeSource, UtcMillis, Value,
 };
 use fieldgate_model::Event;
@@ -117,15 +117,40 @@ impl Reference {
         }
     }
 
-    /// Another disk takes the place of this one, which may come back (a clone) or not.
-    pub(crate) fn edge_replaced(&mut self, before: &EdgeDisk, after: &EdgeDisk, cloud: &CloudDisk) {
+    /// A disk that is gone for good is replaced by one of `disks`: what only it knew is gone.
+    pub(crate) fn edge_replaced<'a>(
+        &mut self,
+        disks: impl Iterator<Item = &'a EdgeDisk>,
+        cloud: &CloudDisk,
+    ) {
         self.edge_restored = true;
-        let (gone, kept) = (held_by(before), held_by(after));
-        for identity in gone.difference(&kept) {
-            if !self.is_committed(*identity, cloud) {
-                self.flushed.remove(identity);
-            }
-        }
+        self.forget_all_but(disks, cloud);
+    }
+
+    fn forget_all_but<'a>(
+        &mut self,
+        disks: impl Iterator<Item = &'a EdgeDisk>,
+        cloud: &CloudDisk,
+    ) {
+        let held: BTreeSet<Identity> = disks.flat_map(held_by).collect();
+        let flushed = std::mem::take(&mut self.flushed);
+        self.flushed = flushed
+            .into_iter()
+            .filter(|identity| held.contains(identity) || self.is_committed(*identity, cloud))
+            .collect();
+    }
+
+    /// A forked incarnation is given up: neither a gap in it nor what was released of it can be told
+    /// under a name that means another history to the cloud.
+    pub(crate) fn forked(&mut self, old: IncarnationId, disk: &EdgeDisk) {
+        let places = &self.places;
+        self.flushed.retain(|identity| {
+            let given_up = places.get(identity).into_iter().flatten().any(|place| {
+                place.line.0 == old
+                    && disk.line(place.line).is_some_and(|line| place.at < line.released.0)
+            });
+            !given_up
+        });
     }
 
     /// Something leaves the edge.
@@ -187,7 +212,7 @@ impl Reference {
         });
     }
 
-    pub(crate) fn welcome_leaves(&mut self, owner: &Owner, disk: &CloudDisk) {
+    pub(crate) fn speaks_as(&mut self, owner: &Owner, disk: &CloudDisk) {
         let epoch = owner.epoch;
         self.require(epoch <= disk.epoch, Promise::ReservedBeforeWelcome, || {
             format!("{epoch:?} is spoken of and {:?} is reserved", disk.epoch)
@@ -268,12 +293,7 @@ impl Reference {
         self.cloud_restored = true;
         self.outcomes.clear();
         if self.edge_restored {
-            let held: BTreeSet<Identity> = disks.flat_map(held_by).collect();
-            let flushed = std::mem::take(&mut self.flushed);
-            self.flushed = flushed
-                .into_iter()
-                .filter(|identity| held.contains(identity) || self.is_committed(*identity, after))
-                .collect();
+            self.forget_all_but(disks, after);
         }
     }
 

@@ -295,7 +295,8 @@ impl World {
                 self.fresh += 1;
                 let mut copy = self.copies[self.rng.below(self.copies.len())].0.clone();
                 copy.lineage = u32::try_from(self.fresh).expect("a world is short");
-                self.reference.edge_replaced(&self.edge_disk, &copy, &self.cloud_disk);
+                let disks = std::iter::once(&copy).chain(&self.clone);
+                self.reference.edge_replaced(disks, &self.cloud_disk);
                 self.swap_disk(copy);
             }
             _ => {
@@ -487,7 +488,7 @@ impl World {
             self.on_edge(Edge::connected);
         }
         self.on_edge(|edge, ground| {
-            if edge.tail.is_empty() { Ok(()) } else { edge.commit(true, ground) }
+            if edge.is_due() { edge.commit(true, ground) } else { Ok(()) }
         });
         while self.deliver_up(0) {}
         self.on_cloud(Cloud::commit);

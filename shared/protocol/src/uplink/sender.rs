@@ -28,6 +28,8 @@ const RESEND_AFTER_MAX: Millis = Millis(60_000);
 /// How long a Hello may stay unanswered.
 const HELLO_AFTER_MIN: Millis = Millis(3_000);
 const HELLO_AFTER_MAX: Millis = Millis(60_000);
+/// Longest silence that one Pause can ask for: a wrong number must not silence a gateway for ever.
+const PAUSE_MAX: Millis = Millis::from_secs(3_600);
 /// After so many silences in a row the client itself is suspect and is built anew.
 const SILENCES_MAX: u32 = 3;
 
@@ -159,13 +161,27 @@ impl Sender {
         for held in held {
             assert!(held.first <= held.released && held.released <= held.stored);
             let kept = old.iter().find(|line| line.is(held.incarnation, held.stream));
-            let committed = kept.map_or(held.released, |line| line.committed.max(held.released));
+            // What was evicted unsent counts as released and is not committed: the cursor stays, so
+            // that the range is declared as a gap.
+            let committed = kept.map_or(held.released, |line| line.committed);
             self.lines.push(Line::new(held, committed));
         }
         // Stable: within a stream the order stays oldest incarnation first.
         self.lines.sort_by_key(|line| line.held.stream);
         self.loading = false;
         self.effects.retain(|effect| !is_send(effect));
+        // Nothing else may ever come that would set the sender going again.
+        self.fill_window();
+    }
+
+    /// The batch or gap that was handed out last cannot be loaded: the disk refuses, or it has given
+    /// way and the lines are about to say so. It is tried again later.
+    pub fn handle_absent(&mut self, incarnation: IncarnationId, stream: Stream, now: Millis) {
+        if let Some(line) = self.line_mut(incarnation, stream) {
+            let again_at = now + line.backoff.current();
+            line.resend_at.get_or_insert(again_at);
+        }
+        // Still `loading`: the rest waits too, since what comes next would fail alike.
     }
 
     /// The transport is up.
@@ -189,6 +205,11 @@ impl Sender {
         welcome: &Welcome,
         chain_at: impl Fn(&Cursor) -> Option<Digest>,
     ) {
+        // A Welcome that comes twice or late knows an old cursor; going back to it would declare
+        // gaps for what is long committed.
+        if !matches!(self.session, Session::Greeting { .. }) {
+            return;
+        }
         self.silences = 0;
         self.hello_backoff.succeed();
         let mut forked: Vec<IncarnationId> = Vec::new();
@@ -302,7 +323,7 @@ impl Sender {
     pub fn handle_pause(&mut self, retry_after: Millis, now: Millis) {
         if matches!(self.session, Session::Live | Session::Paused { .. }) {
             self.rewind();
-            self.session = Session::Paused { until: now + retry_after };
+            self.session = Session::Paused { until: now + retry_after.min(PAUSE_MAX) };
         }
     }
 
@@ -408,6 +429,8 @@ impl Sender {
             line.restart();
             line.backoff.fail();
         }
+        self.loading = false;
+        self.effects.retain(|effect| !is_send(effect));
         if !self.count_silence() {
             self.fill_window();
         }
