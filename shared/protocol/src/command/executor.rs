@@ -58,6 +58,8 @@ struct Open {
     entry: Entry,
     /// The entry's state is being made durable.
     persisting: bool,
+    /// It was started before a restart, so it may have reached the wire already.
+    again: bool,
 }
 
 /// The state of a gateway's open commands.
@@ -73,7 +75,7 @@ impl Executor {
     pub fn resume(entries: Vec<Entry>, utc: Option<UtcMillis>) -> Self {
         let mut executor = Self::default();
         for entry in entries {
-            executor.open.push_back(Open { entry, persisting: false });
+            executor.open.push_back(Open { entry, persisting: false, again: false });
         }
         for index in 0..executor.open.len() {
             let entry = &executor.open[index].entry;
@@ -114,7 +116,7 @@ impl Executor {
             self.effects.push_back(ExecutorEffect::Refuse(command.id));
         } else {
             let entry = Entry { command, state: EntryState::Received };
-            self.open.push_back(Open { entry, persisting: false });
+            self.open.push_back(Open { entry, persisting: false, again: false });
             self.persist(self.open.len() - 1, EntryState::Received);
             self.start_waiting(utc);
         }
@@ -143,6 +145,9 @@ impl Executor {
         let started =
             |open: &Open| open.entry.command.id == *id && open.entry.state == EntryState::Started;
         if let Some(index) = self.open.iter().position(started) {
+            // That its time is over by now says nothing of the run before the restart.
+            let unknown = self.open[index].again && outcome == Outcome::Expired;
+            let outcome = if unknown { Outcome::Interrupted } else { outcome };
             self.persist(index, EntryState::Closed(outcome));
         }
     }
@@ -192,6 +197,7 @@ impl Executor {
     }
 
     fn run_again(&mut self, index: usize, utc: Option<UtcMillis>) {
+        self.open[index].again = true;
         let command = &self.open[index].entry.command;
         if is_expired(command, utc) {
             self.persist(index, EntryState::Closed(Outcome::Interrupted));

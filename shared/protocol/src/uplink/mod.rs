@@ -8,4 +8,4 @@ mod receiver;
 mod sender;
 
 pub use receiver::{BatchHead, Chain, Receiver, ReceiverEffect, StoredGateway};
-pub use sender::{HeldLine, Sender, SenderEffect};
+pub use sender::{HeldLine, Sender, SenderEffect, SessionState};

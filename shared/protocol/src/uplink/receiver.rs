@@ -120,7 +120,7 @@ pub struct Receiver<C> {
     contested: bool,
     lines: BTreeMap<(IncarnationId, Stream), Line>,
     /// The Hello whose reservation is being committed.
-    greeting: Option<Hello>,
+    greeting: Option<(Hello, Epoch)>,
     effects: VecDeque<ReceiverEffect>,
 }
 
@@ -153,22 +153,23 @@ impl<C: Chain> Receiver<C> {
         if self.boot != Some(hello.boot) {
             self.boot_before = self.boot.replace(hello.boot);
         }
-        self.epoch = match &hello.owner {
+        let epoch = match &hello.owner {
             Some(owner) => self.epoch.max(owner.epoch),
             None if hello.burned < self.epoch => self.epoch,
             None => Epoch(hello.burned.0 + 1),
         };
-        self.effects.push_back(ReceiverEffect::Reserve {
-            epoch: self.epoch,
-            boot: hello.boot,
-            contested: self.contested,
-        });
-        self.greeting = Some(hello);
+        let (boot, contested) = (hello.boot, self.contested);
+        // Only the last Hello is answered, and only by its own reservation.
+        self.effects.retain(|effect| !is_greeting(effect));
+        self.effects.push_back(ReceiverEffect::Reserve { epoch, boot, contested });
+        self.greeting = Some((hello, epoch));
     }
 
     /// The reservation is durable.
     pub fn handle_reserved(&mut self, utc: UtcMillis) {
-        let Some(hello) = self.greeting.take() else { return };
+        let Some((hello, epoch)) = self.greeting.take() else { return };
+        // Nothing is said in an epoch, not even an Ack, before it is durable.
+        self.epoch = epoch;
         let cursor = |incarnation, stream| match self.lines.get(&(incarnation, stream)) {
             Some(line) => line.cursor,
             None => self.start(incarnation, stream),
@@ -197,7 +198,7 @@ impl<C: Chain> Receiver<C> {
         }
         let Some(line) = self.lines.get_mut(&key) else { return };
         let (tail, chain) = line.tail();
-        if head.first < tail && line.cursor.committed < head.next {
+        if line.storing.iter().any(|storing| storing.first == head.first) {
             // On its way into the store; its commit will be acknowledged.
             return;
         }
@@ -248,6 +249,11 @@ impl<C: Chain> Receiver<C> {
     /// In which epoch this instance speaks to the gateway; 0 before the first Hello.
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Whether batches wait for their commit.
+    pub fn is_storing(&self) -> bool {
+        self.lines.values().any(|line| !line.storing.is_empty())
     }
 
     /// Whether the gateway's identity is in doubt: commands and configuration wait.
@@ -309,5 +315,15 @@ impl Line {
             // One instance holds it all: what is committed may be evicted.
             releasable: self.cursor.committed,
         }
+    }
+}
+
+fn is_greeting(effect: &ReceiverEffect) -> bool {
+    match effect {
+        ReceiverEffect::Reserve { .. } | ReceiverEffect::Welcome(_) => true,
+        ReceiverEffect::Store { .. }
+        | ReceiverEffect::Ack { .. }
+        | ReceiverEffect::Need(_)
+        | ReceiverEffect::Pause(_) => false,
     }
 }

@@ -28,6 +28,8 @@ const RESEND_AFTER_MAX: Millis = Millis(60_000);
 /// How long a Hello may stay unanswered.
 const HELLO_AFTER_MIN: Millis = Millis(3_000);
 const HELLO_AFTER_MAX: Millis = Millis(60_000);
+/// Longest silence that one Pause can ask for: a wrong number must not silence a gateway for ever.
+const PAUSE_MAX: Millis = Millis::from_secs(3_600);
 /// After so many silences in a row the client itself is suspect and is built anew.
 const SILENCES_MAX: u32 = 3;
 
@@ -90,6 +92,19 @@ pub enum SenderEffect {
     Rebuild,
 }
 
+/// How far the conversation with the owner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionState {
+    /// There is no transport, or none that is trusted.
+    Down,
+    /// A Hello has been sent.
+    Greeting,
+    /// Batches go.
+    Live,
+    /// The owner has asked for silence.
+    Paused,
+}
+
 #[derive(Debug)]
 enum Session {
     Down,
@@ -118,6 +133,8 @@ pub struct Sender {
     /// A Send was handed out and not yet confirmed by [`Sender::handle_sent`].
     loading: bool,
     hello_backoff: Backoff,
+    /// When this connection came up, and with it the first Hello.
+    greeted_at: Millis,
     silences: u32,
     effects: VecDeque<SenderEffect>,
 }
@@ -130,6 +147,7 @@ impl Sender {
             lines: Vec::new(),
             loading: false,
             hello_backoff: Backoff::new(HELLO_AFTER_MIN, HELLO_AFTER_MAX),
+            greeted_at: Millis(0),
             silences: 0,
             effects: VecDeque::new(),
         };
@@ -143,13 +161,27 @@ impl Sender {
         for held in held {
             assert!(held.first <= held.released && held.released <= held.stored);
             let kept = old.iter().find(|line| line.is(held.incarnation, held.stream));
-            let committed = kept.map_or(held.released, |line| line.committed.max(held.released));
+            // What was evicted unsent counts as released and is not committed: the cursor stays, so
+            // that the range is declared as a gap.
+            let committed = kept.map_or(held.released, |line| line.committed);
             self.lines.push(Line::new(held, committed));
         }
         // Stable: within a stream the order stays oldest incarnation first.
         self.lines.sort_by_key(|line| line.held.stream);
         self.loading = false;
         self.effects.retain(|effect| !is_send(effect));
+        // Nothing else may ever come that would set the sender going again.
+        self.fill_window();
+    }
+
+    /// The batch or gap that was handed out last cannot be loaded: the disk refuses, or it has given
+    /// way and the lines are about to say so. It is tried again later.
+    pub fn handle_absent(&mut self, incarnation: IncarnationId, stream: Stream, now: Millis) {
+        if let Some(line) = self.line_mut(incarnation, stream) {
+            let again_at = now + line.backoff.current();
+            line.resend_at.get_or_insert(again_at);
+        }
+        // Still `loading`: the rest waits too, since what comes next would fail alike.
     }
 
     /// The transport is up.
@@ -157,6 +189,7 @@ impl Sender {
         self.go_down();
         self.silences = 0;
         self.hello_backoff.succeed();
+        self.greeted_at = now;
         self.greet(now);
     }
 
@@ -172,6 +205,11 @@ impl Sender {
         welcome: &Welcome,
         chain_at: impl Fn(&Cursor) -> Option<Digest>,
     ) {
+        // A Welcome that comes twice or late knows an old cursor; going back to it would declare
+        // gaps for what is long committed.
+        if !matches!(self.session, Session::Greeting { .. }) {
+            return;
+        }
         self.silences = 0;
         self.hello_backoff.succeed();
         let mut forked: Vec<IncarnationId> = Vec::new();
@@ -285,7 +323,7 @@ impl Sender {
     pub fn handle_pause(&mut self, retry_after: Millis, now: Millis) {
         if matches!(self.session, Session::Live | Session::Paused { .. }) {
             self.rewind();
-            self.session = Session::Paused { until: now + retry_after };
+            self.session = Session::Paused { until: now + retry_after.min(PAUSE_MAX) };
         }
     }
 
@@ -321,6 +359,23 @@ impl Sender {
     /// The next thing to do, if any.
     pub fn poll_effect(&mut self) -> Option<SenderEffect> {
         self.effects.pop_front()
+    }
+
+    /// When the first Hello of this connection was handed out. Whatever time a Welcome tells, the
+    /// owner read its clock after this: from here on it is never later than we think, however long
+    /// the Welcome took.
+    pub fn greeted_at(&self) -> Millis {
+        self.greeted_at
+    }
+
+    /// How far the conversation is, for screens and tests.
+    pub fn session(&self) -> SessionState {
+        match self.session {
+            Session::Down => SessionState::Down,
+            Session::Greeting { .. } => SessionState::Greeting,
+            Session::Live => SessionState::Live,
+            Session::Paused { .. } => SessionState::Paused,
+        }
     }
 
     /// Whether the owner has welcomed us on this connection.
@@ -374,6 +429,8 @@ impl Sender {
             line.restart();
             line.backoff.fail();
         }
+        self.loading = false;
+        self.effects.retain(|effect| !is_send(effect));
         if !self.count_silence() {
             self.fill_window();
         }
