@@ -197,7 +197,7 @@ fn what_is_wrong_comes_first() {
 #[test]
 fn the_socket_answers_nonsense_with_an_error_line_and_lives_on() {
     let session = Session::start();
-    let long = [b"{\"version\":1,\"ask\":\"".as_slice(), &[b'x'; 40_000]].concat();
+    let long = [b"{\"version\":1,\"ask\":\"".as_slice(), &vec![b'x'; 40_000]].concat();
     for (request, part) in [
         (b"hello\n".as_slice(), "the request is wrong"),
         (b"\n", "the request is wrong"),
