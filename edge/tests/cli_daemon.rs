@@ -297,6 +297,35 @@ fn after_a_kill_what_was_sealed_is_there_and_the_stop_is_called_unclean() {
 }
 
 #[test]
+fn after_a_kill_what_was_only_flushed_is_there_too() {
+    let site = Site::new();
+    let devices = Simulated::start(&site, &["demo-meter", "demo-pump"]);
+    let config = site.configure(&devices.address);
+    let text = std::fs::read_to_string(&config).expect("just written");
+    site.write("site.toml", &text.replace("seal_after = \"200 ms\"", "seal_after = \"1 min\""));
+    let count = |query: &str| -> i64 {
+        let buffer = rusqlite::Connection::open(site.path("data/buffer.db")).expect("it is there");
+        buffer.busy_timeout(Duration::from_secs(5)).expect("a timeout can be set");
+        buffer.query_row(query, [], |row| row.get(0)).expect("the query fits the schema")
+    };
+    let flushed = || count("SELECT count(*) FROM fragment");
+    let sealed = || count("SELECT coalesce(sum(stored), 0) FROM line WHERE stream = 2");
+
+    let mut daemon = Daemon::start(&site, &config, "first.log");
+    eventually("some fragments are flushed", || flushed() >= 3);
+    daemon.signal(Signal::KILL);
+    assert_eq!(daemon.wait().code(), None);
+    let held = flushed();
+    assert!(held >= 3, "{held}");
+    assert_eq!(sealed(), 0, "nothing was old enough to be sealed");
+
+    let again = Daemon::start(&site, &config, "second.log");
+    // Each fragment has a sample or more; at its start the daemon seals what the last run flushed.
+    assert!(sealed() >= held, "{held} fragments, {} samples", sealed());
+    assert!(again.log().contains(UNCLEAN), "{}", again.log());
+}
+
+#[test]
 fn a_broken_device_is_shown_and_the_rest_runs() {
     let site = Site::new();
     let devices = Simulated::start(&site, &["demo-meter"]);

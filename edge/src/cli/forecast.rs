@@ -17,7 +17,8 @@ const COMMIT_BYTES: (f64, f64) = (13_000.0, 20_000.0);
 const BATCH_SAMPLES: f64 = 1_000.0;
 /// How the bytes a day are found, for people who want to check it.
 const FORMULA: &str = "samples/s × 86,400 × (1.5 to 3 B) + commits/day × (13 to 20 KB); \
-                       one commit a flush, or every 1,000 samples";
+                       one commit a flush, or every 1,000 samples; \
+                       the file system's own writes come on top";
 const DAY_SECONDS: f64 = 86_400.0;
 
 /// The requests of one bus.

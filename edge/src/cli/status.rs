@@ -11,9 +11,13 @@ use super::format::{bytes, count, duration, table};
 use super::screen::{self, Style, Talk, data_is_coloured, paint};
 use crate::socket::message::{Ask, BufferStatus, CloudStatus, DeviceState, DeviceStatus, Status};
 
-/// Devices that are shown one by one; of more, the good ones are only counted. With what stands
-/// above and below, this is a screen of 24 lines.
-const DEVICES_SHOWN: usize = 12;
+/// Faults that are shown one by one: the worst come first, and the rest mostly follows from them.
+const WRONG_SHOWN: usize = 6;
+/// Alarms that are shown one by one.
+const ALARMS_SHOWN: usize = 4;
+/// Devices that are shown one by one. With what stands above and below, this is a screen of 24
+/// lines.
+const DEVICES_SHOWN: usize = 7;
 
 /// Shows how the gateway is, and ends with a finding if anything is wrong.
 pub(super) fn status(config: &Path, args: &DaemonArgs, talk: &mut Talk) -> Result<Exit, Failure> {
@@ -33,23 +37,34 @@ fn text(status: &Status, is_coloured: bool) -> String {
         text.push_str(&paint(is_coloured, style, words));
         text.push('\n');
     };
-    for wrong in &status.wrong {
-        line(Style::Red, &format!("wrong: {wrong}"));
+    let wrong = status.wrong.iter().map(|wrong| format!("wrong: {wrong}"));
+    for words in first(wrong.collect(), WRONG_SHOWN, "wrong") {
+        line(Style::Red, &words);
     }
-    for alarm in &status.alarms {
-        let words = format!("alarm: {} ({}, {})", alarm.message, alarm.severity, alarm.alarm);
+    let alarms = status.alarms.iter();
+    let alarms = alarms.map(|a| format!("alarm: {} ({}, {})", a.message, a.severity, a.alarm));
+    for words in first(alarms.collect(), ALARMS_SHOWN, "alarm") {
         line(Style::Red, &words);
     }
     let up = duration(Millis(status.uptime_ms));
     let head = format!("gateway {}, fieldgate {}, up {up}", status.gateway, status.software);
     line(Style::Bold, &head);
-    for bus in &status.buses {
-        line(Style::Plain, &format!("bus {}: {}", bus.bus, bus.link));
-    }
+    let buses = status.buses.iter().map(|bus| format!("{} {}", bus.bus, bus.link));
+    line(Style::Plain, &format!("buses: {}", buses.collect::<Vec<_>>().join(", ")));
     line(Style::Plain, devices_text(&status.devices).trim_end());
     line(Style::Plain, &buffer_text(&status.buffer));
     line(Style::Plain, &cloud_text(&status.cloud));
     text
+}
+
+/// The first of these lines, and how many more there are.
+fn first(mut lines: Vec<String>, shown: usize, what: &str) -> Vec<String> {
+    let rest = lines.len().saturating_sub(shown);
+    lines.truncate(shown);
+    if rest > 0 {
+        lines.push(format!("{what}: {rest} more; `--json` has all"));
+    }
+    lines
 }
 
 /// The devices, those that are not well first.
@@ -57,12 +72,13 @@ fn devices_text(devices: &[DeviceStatus]) -> String {
     let is_well = |device: &&DeviceStatus| device.state == DeviceState::Ok;
     let mut shown: Vec<&DeviceStatus> = devices.iter().filter(|d| !is_well(d)).collect();
     let well = devices.iter().filter(is_well);
-    shown.extend(well.take(DEVICES_SHOWN.saturating_sub(shown.len())));
+    shown.extend(well);
+    shown.truncate(DEVICES_SHOWN);
     let rest = devices.len() - shown.len();
     let text = table(shown.into_iter().map(row));
     match rest {
         0 => text,
-        rest => format!("{text}and {} that are well; `--json` has all\n", count(rest, "device")),
+        rest => format!("{text}and {} more; `--json` has all\n", count(rest, "device")),
     }
 }
 
@@ -101,4 +117,79 @@ fn cloud_text(cloud: &CloudStatus) -> String {
 
 fn count_of(records: u64) -> String {
     count(usize::try_from(records).unwrap_or(usize::MAX), "record")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::message::{AlarmNow, BusStatus};
+
+    fn device(number: usize, state: DeviceState) -> DeviceStatus {
+        DeviceStatus {
+            device: format!("device-{number}"),
+            bus: "cabinet".to_owned(),
+            unit: 1,
+            profile: "demo-meter@1".to_owned(),
+            state,
+            bad_signals: 0,
+            signals: 40,
+            polls: 10,
+            good: 10,
+            missed: 0,
+            no_answer: 0,
+            link_faults: 0,
+            malformed: 0,
+            exceptions: 0,
+            last_good_at: None,
+        }
+    }
+
+    #[test]
+    fn the_worst_gateway_fits_one_screen() {
+        let alarm = |number| AlarmNow {
+            device: format!("device-{number}"),
+            alarm: "high".to_owned(),
+            severity: "low".to_owned(),
+            message: "too high".to_owned(),
+        };
+        let mut devices: Vec<DeviceStatus> = (0..99).map(|n| device(n, DeviceState::Ok)).collect();
+        devices.push(device(99, DeviceState::Silent));
+        let status = Status {
+            gateway: "x".to_owned(),
+            software: "0".to_owned(),
+            uptime_ms: 61_000,
+            wrong: (0..50).map(|number| format!("fault {number}")).collect(),
+            alarms: (0..50).map(alarm).collect(),
+            devices,
+            buses: vec![BusStatus {
+                bus: "cabinet".to_owned(),
+                link: "up".to_owned(),
+                jobs: 0,
+                frames_skipped: 0,
+            }],
+            buffer: BufferStatus {
+                bytes: 0,
+                max_bytes: 0,
+                batches: 0,
+                unsealed: 0,
+                dropped: 0,
+                commits: 0,
+                failing: None,
+            },
+            cloud: CloudStatus {
+                state: "disconnected".to_owned(),
+                contested: false,
+                withheld: false,
+                backlog: 1,
+                acked_at: None,
+            },
+        };
+        let text = text(&status, false);
+        assert!(text.lines().count() <= 24, "{text}");
+        assert!(text.starts_with("wrong: fault 0\n"), "{text}");
+        assert!(text.contains("wrong: 44 more; `--json` has all"), "{text}");
+        let first = text.lines().find(|line| line.starts_with("device "));
+        assert!(first.is_some_and(|line| line.starts_with("device device-99  silent")), "{text}");
+        assert!(text.contains("and 93 devices more; `--json` has all"), "{text}");
+    }
 }

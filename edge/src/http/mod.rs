@@ -6,6 +6,7 @@
 //! /metrics   Prometheus text format 0.0.4
 //! ```
 
+mod listener;
 mod metrics;
 
 use std::io;
@@ -13,13 +14,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use fieldgate_model::Millis;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use self::listener::BoundedListener;
 use crate::drivers::modbus_tcp::{BusStatus, LinkState};
 use crate::handles::Handles;
 
@@ -34,8 +37,10 @@ pub(crate) async fn serve(listener: TcpListener, handles: Handles) -> io::Result
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        // One request a connection: idle ones must not hold the places of others.
+        .layer(map_response(close))
         .with_state(handles);
-    axum::serve(listener, router).await
+    axum::serve(BoundedListener::new(listener), router).await
 }
 
 async fn healthz(State(handles): State<Handles>) -> (StatusCode, &'static str) {
@@ -61,6 +66,11 @@ async fn readyz(State(handles): State<Handles>) -> (StatusCode, String) {
         let text = format!("waiting for bus {}\n", waiting.join(", "));
         (StatusCode::SERVICE_UNAVAILABLE, text)
     }
+}
+
+async fn close(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Whether it is known how the bus is: it has polled, or cannot be reached, or has nobody on it.
