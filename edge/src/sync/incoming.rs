@@ -106,13 +106,14 @@ impl Task {
     /// Carries the owner's time of day on the monotonic clock, and notes it now and then.
     async fn anchor(&mut self, welcome: &Welcome) {
         let now = self.now();
-        self.outputs.utc_offset.send_replace(Some(welcome.utc - now));
+        // Counted from the Hello, which the owner's clock was read after: a Welcome that was long on
+        // its way can make a command expire early, never late.
+        self.outputs.utc_offset.send_replace(Some(welcome.utc - self.sender.greeted_at()));
         if self.anchored_at.is_none_or(|at| now.since(at) >= ANCHOR_EVERY) {
             self.anchored_at = Some(now);
             let event = Event::Anchor {
-                utc: welcome.utc,
-                // The Welcome's way here is not measured; a second covers any link that works.
-                error: Millis(1_000),
+                utc: welcome.utc + now.since(self.sender.greeted_at()),
+                error: now.since(self.sender.greeted_at()),
                 source: TimeSource::Cloud,
             };
             self.setup.engine.record(EventRecord { at: now, event }).await;

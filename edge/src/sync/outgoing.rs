@@ -61,19 +61,15 @@ impl Task {
         stream: Stream,
         first: Position,
     ) -> Result<(), SyncError> {
-        match self.setup.buffer.load(incarnation, stream, first).await? {
-            Some((body, next)) => {
-                if self.publish(UpKind::Batch, body) {
-                    self.outputs.status.send_modify(|status| status.batches_sent += 1);
-                }
-                let now = self.now();
-                self.sender.handle_sent(incarnation, stream, (first, next), now);
-            }
-            None => {
-                // It gave way meanwhile: the lines say from where the line goes on.
-                self.sender.handle_lines(self.setup.buffer.lines().borrow().clone());
-            }
+        let now = self.now();
+        let Some((body, next)) = self.setup.buffer.load(incarnation, stream, first).await? else {
+            self.sender.handle_absent(incarnation, stream, now);
+            return Ok(());
+        };
+        if self.publish(UpKind::Batch, body) {
+            self.outputs.status.send_modify(|status| status.batches_sent += 1);
         }
+        self.sender.handle_sent(incarnation, stream, (first, next), now);
         Ok(())
     }
 
@@ -86,7 +82,11 @@ impl Task {
     ) -> Result<(), SyncError> {
         let chain = self.setup.buffer.chain_at(incarnation, stream, next).await?;
         let (from, to) = self.setup.buffer.lost_span(incarnation, stream).await?;
-        let Some(chain) = chain else { return Ok(()) };
+        let Some(chain) = chain else {
+            let now = self.now();
+            self.sender.handle_absent(incarnation, stream, now);
+            return Ok(());
+        };
         let gap = Gap { reason: GapReason::BufferFull, from, to };
         let batch = Batch {
             incarnation,
