@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use fieldgate_model::GatewayId;
@@ -128,7 +129,7 @@ pub enum ServeError {
 
 /// Serves until `stop` is done. `announce` is told where, once everything listens.
 pub async fn serve(
-    options: Options,
+    options: &Options,
     stop: impl Future<Output = ()>,
     announce: impl FnOnce(Bound),
 ) -> Result<(), ServeError> {
@@ -148,16 +149,10 @@ pub async fn serve(
     // Everybody who must know that the service stops holds a receiver.
     let (stopping, stopped) = watch::channel(false);
 
-    let link = open_link(&options, &identity, &writer).await?;
-    let Link { handle, metrics: link_metrics, run, tls, plain } = link;
-    let mut link_stopped = stopped.clone();
-    tasks.spawn(async move {
-        tokio::select! {
-            () = run => {}
-            _ = link_stopped.wait_for(|stopped| *stopped) => {}
-        }
-        "link"
-    });
+    let figures = Arc::new(LinkMetrics::default());
+    let link = open_link(options, &identity, &writer, Arc::clone(&figures)).await?;
+    let Link { handle, run, tls, plain } = link;
+    tasks.spawn(until_stopped("link", run, stopped.clone()));
 
     let down = Downlink::new(handle.down, Arc::clone(&metrics));
     let (commands, queue) = CommandsHandle::new();
@@ -185,49 +180,72 @@ pub async fn serve(
         .await
         .map_err(|error| ServeError::Listen(format!("`{}`", options.http), error))?;
     let bound = Bound { mqtts: tls, mqtt_plain: plain, http: local_address(&listener)? };
-    let listening = listening(&options, bound);
+    let listening = listening(options, bound);
     listening
         .write(&options.data)
         .map_err(|source| ServeError::Data { path: options.data.clone(), source })?;
 
     let mut state = AppState::new(writer, readers, live, metrics, clock);
-    state.link = Some(link_metrics);
+    state.link = Some(figures);
     state.wake = Arc::new(move |gateway: &GatewayId| commands.wake(gateway));
     state.endpoint = listening.gateway_url.map(|url| {
         let ca_pem = listening.is_tls.then(|| identity.ca().to_owned());
         Arc::new(GatewayEndpoint { url, ca_pem })
     });
-    let router = crate::http::router(state);
-    let mut http_stopped = stopped;
-    tasks.spawn(async move {
-        let stop = async move {
-            // The sender is dropped only when all stops anyway.
-            drop(http_stopped.wait_for(|stopped| *stopped).await);
-        };
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
-            tracing::error!(%error, "http listener failed");
-        }
-        "http"
-    });
+    tasks.spawn(serve_http(listener, crate::http::router(state), stopped));
 
     announce(bound);
     let result = tokio::select! {
         () = stop => Ok(()),
-        ended = tasks.join_next() => Err(ServeError::Ended(name_of(ended))),
+        ended = tasks.join_next() => Err(ServeError::Ended(name_of(ended.as_ref()))),
     };
     stopping.send_replace(true);
+    drain(tasks, store_thread).await;
+    result
+}
+
+/// Runs a task that does not end by itself.
+async fn until_stopped(
+    name: &'static str,
+    run: impl Future<Output = ()>,
+    mut stopped: watch::Receiver<bool>,
+) -> &'static str {
+    tokio::select! {
+        () = run => {}
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+    }
+    name
+}
+
+async fn serve_http(
+    listener: TcpListener,
+    router: axum::Router,
+    mut stopped: watch::Receiver<bool>,
+) -> &'static str {
+    let stop = async move {
+        // The sender is dropped only when all stops anyway.
+        drop(stopped.wait_for(|stopped| *stopped).await);
+    };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+        tracing::error!(%error, "http listener failed");
+    }
+    "http"
+}
+
+/// Lets every task finish what it has taken in, for as long as [`STOP_MAX`].
+async fn drain(mut tasks: JoinSet<&'static str>, store_thread: JoinHandle<()>) {
     if timeout(STOP_MAX, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
         // An open stream of the console, mostly. What is acknowledged is durable.
         tasks.shutdown().await;
     }
     // Every handle on the writer went with its task, so the thread ends after its last job.
-    if tokio::task::spawn_blocking(move || store_thread.join().is_ok()).await.is_err() {
+    let joined = tokio::task::spawn_blocking(move || store_thread.join().is_ok()).await;
+    if !joined.unwrap_or(false) {
         tracing::error!("the store thread panicked");
     }
-    result
 }
 
-fn name_of(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> &'static str {
+fn name_of(ended: Option<&Result<&'static str, tokio::task::JoinError>>) -> &'static str {
     match ended {
         Some(Ok(name)) => name,
         Some(Err(_)) => "one that panicked",
@@ -256,7 +274,6 @@ fn lock_data(data: &Path) -> Result<File, ServeError> {
 /// A link that is open and not yet run.
 struct Link {
     handle: LinkHandle,
-    metrics: Arc<LinkMetrics>,
     run: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
     tls: Option<SocketAddr>,
     plain: Option<SocketAddr>,
@@ -266,8 +283,8 @@ async fn open_link(
     options: &Options,
     identity: &Identity,
     writer: &Writer,
+    metrics: Arc<LinkMetrics>,
 ) -> Result<Link, ServeError> {
-    let metrics = Arc::new(LinkMetrics::default());
     match &options.transport {
         Transport::Endpoint { tls, plain } => {
             let listen = Listen {
@@ -275,20 +292,18 @@ async fn open_link(
                 plain: *plain,
             };
             let secrets = Arc::new(Secrets(writer.clone()));
-            let counted = Arc::clone(&metrics);
-            let bound = Endpoint::bind(listen, Limits::default(), secrets, counted).await;
+            let bound = Endpoint::bind(listen, Limits::default(), secrets, metrics).await;
             let addresses = [*tls, *plain].into_iter().flatten();
             let addresses: Vec<_> = addresses.map(|address| format!("`{address}`")).collect();
             let (endpoint, handle) =
                 bound.map_err(|error| ServeError::Listen(addresses.join(" and "), error))?;
             let (tls, plain) = (endpoint.tls_address(), endpoint.plain_address());
-            Ok(Link { handle, metrics, run: Box::pin(endpoint.run()), tls, plain })
+            Ok(Link { handle, run: Box::pin(endpoint.run()), tls, plain })
         }
         Transport::Broker { address, authority } => {
-            let counted = Arc::clone(&metrics);
-            let broker = Broker::new(address.clone(), authority.as_deref(), counted);
+            let broker = Broker::new(address.clone(), authority.as_deref(), metrics);
             let (broker, handle) = broker.map_err(ServeError::Broker)?;
-            Ok(Link { handle, metrics, run: Box::pin(broker.run()), tls: None, plain: None })
+            Ok(Link { handle, run: Box::pin(broker.run()), tls: None, plain: None })
         }
     }
 }

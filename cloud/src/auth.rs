@@ -7,6 +7,8 @@
 //! - A cookie opens nothing for another site: a request that changes something must name our own
 //!   origin, besides the cookie being `SameSite=Strict`.
 
+use std::fmt::Write as _;
+
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, ORIGIN};
 use axum::http::{HeaderMap, Method};
 use fieldgate_model::{TenantId, UtcMillis};
@@ -94,7 +96,16 @@ pub fn hash(secret: &str) -> [u8; 32] {
 pub fn random_hex<const N: usize>() -> Result<String, getrandom::Error> {
     let mut bytes = [0_u8; N];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
+}
+
+/// Lowercase hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
 }
 
 /// A fresh token: the id that may be shown, and the whole text that is shown once.

@@ -14,7 +14,7 @@ use fieldgate_wire::DownKind;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::link::Down;
+use crate::link::{Down, Qos};
 use crate::metrics::Metrics;
 
 /// Longer than a burst lasts, shorter than the gateways' patience.
@@ -35,8 +35,7 @@ impl Downlink {
 
     /// Gives a message to the link; whether it was taken.
     pub async fn send(&self, gateway: &GatewayId, kind: DownKind, payload: Vec<u8>) -> bool {
-        let message =
-            Down { gateway: gateway.clone(), kind, payload, qos: crate::link::Qos::AtLeastOnce };
+        let message = Down { gateway: gateway.clone(), kind, payload, qos: Qos::AtLeastOnce };
         let taken = timeout(WAIT_MAX, self.messages.send(message)).await;
         let taken = matches!(taken, Ok(Ok(())));
         if taken {

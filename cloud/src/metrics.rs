@@ -44,7 +44,9 @@ impl Gauge {
     /// One down; stays at zero if it is there.
     pub fn down(&self) {
         // Fails only at zero, which is where it shall stay.
-        drop(self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)));
+        let lowered =
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        lowered.unwrap_or_default();
     }
 
     /// To `value`.

@@ -16,7 +16,6 @@ pub fn engineering(raw: &Value, scale: Scale) -> serde_json::Value {
     match raw {
         Value::Text(text) => serde_json::Value::String(text.clone()),
         Value::Bool(on) if scale.is_identity() => serde_json::Value::Bool(*on),
-        Value::Bool(_) => float(scale.apply(raw)),
         Value::Int(int) => integer(i128::from(*int), raw, scale),
         Value::Unsigned(unsigned) => integer(i128::from(*unsigned), raw, scale),
         Value::Float32(single) if scale.is_identity() => shortest(*single),
@@ -24,7 +23,7 @@ pub fn engineering(raw: &Value, scale: Scale) -> serde_json::Value {
         Value::Float32(_) => {
             scale.apply(raw).map_or(serde_json::Value::Null, |v| shortest(v as f32))
         }
-        Value::Float64(_) => float(scale.apply(raw)),
+        Value::Bool(_) | Value::Float64(_) => float(scale.apply(raw)),
     }
 }
 

@@ -10,11 +10,15 @@ use crate::link::LinkMetrics;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::Writer;
-use crate::store::query::Readers;
+use crate::store::query::{GatewayView, Readers};
 
 /// Exports at once: each keeps one reading lane busy for some of its time, and the console and
 /// the API share the lanes.
 const EXPORTS_MAX: usize = 2;
+
+/// Without news of its connection, a gateway counts as online for as long as an MQTT keep-alive
+/// and a half lets it be silent.
+const ONLINE_MILLIS: i64 = 90_000;
 
 /// Tells the command side that a gateway has something to be sent.
 pub type Wake = Arc<dyn Fn(&GatewayId) + Send + Sync>;
@@ -74,5 +78,14 @@ impl AppState {
             link: None,
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
         }
+    }
+
+    /// Whether a gateway is connected, as far as anybody knows.
+    pub fn is_online(&self, gateway: &GatewayView) -> bool {
+        let now = self.clock.now();
+        self.live.is_connected(&gateway.id).unwrap_or_else(|| {
+            let seen = gateway.last_seen_at;
+            seen.is_some_and(|at| now.0.saturating_sub(at.0) < ONLINE_MILLIS)
+        })
     }
 }

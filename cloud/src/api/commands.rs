@@ -36,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// A command and what became of it.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the answer")]
 pub(super) struct CommandDto {
     id: String,
     gateway: String,

@@ -15,7 +15,7 @@ const CHECK_BYTES: usize = 4;
 pub(super) fn encode(list: &str, place: &str) -> String {
     let mut bytes = check(list, place).to_vec();
     bytes.extend(place.as_bytes());
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::auth::hex(&bytes)
 }
 
 /// The place in a cursor of `list`.

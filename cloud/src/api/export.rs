@@ -5,6 +5,8 @@
 //! - A line of NDJSON is the item of the JSON page, to the byte; CSV has the same texts.
 //! - An export that cannot be told to its end breaks the connection: a short file never looks whole.
 
+use std::fmt::Write as _;
+
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use tokio::sync::mpsc;
@@ -162,7 +164,8 @@ fn line(text: &mut String, format: Format, sample: &StoredSample) {
         Format::Csv => {
             let at = dto.at.unwrap_or_default();
             let value = csv_field(&show::plain(&dto.value));
-            text.push_str(&format!("{at},{value},{},{}\r\n", dto.quality, dto.committed_at));
+            let (quality, committed) = (dto.quality, dto.committed_at);
+            write!(text, "{at},{value},{quality},{committed}\r\n").unwrap_or_default();
         }
     }
 }

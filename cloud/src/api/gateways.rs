@@ -24,10 +24,6 @@ use crate::state::AppState;
 use crate::store::Scopes;
 use crate::store::query::{GatewayView, SignalId, SignalKey, StoredSample};
 
-/// Without news of its connection, a gateway counts as online for as long as an MQTT keep-alive
-/// and a half lets it be silent.
-const ONLINE_MILLIS: i64 = 90_000;
-
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, add))
@@ -253,10 +249,7 @@ pub(super) async fn owned(
 fn gateway_dto(state: &AppState, row: GatewayView) -> GatewayDto {
     let now = state.clock.now();
     let seen = |at: fieldgate_model::UtcMillis| now.0.saturating_sub(at.0);
-    let online = state
-        .live
-        .is_connected(&row.id)
-        .unwrap_or_else(|| row.last_seen_at.is_some_and(|at| seen(at) < ONLINE_MILLIS));
+    let online = state.is_online(&row);
     GatewayDto {
         id: row.id.to_string(),
         name: row.name,

@@ -32,7 +32,7 @@ use crate::store::query::SignalId;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// A stream ends after this; the browser opens another, whose session is looked at again.
-const STREAM_MAX: Duration = Duration::from_secs(15 * 60);
+const STREAM_MAX: Duration = Duration::from_mins(15);
 
 /// Streams at once: a thousand screens, each some kilobytes of buffers.
 const STREAMS_MAX: u64 = 1000;

@@ -1,4 +1,4 @@
-//! The REST API under `/v1`, and its description as OpenAPI 3.1.
+//! The REST API under `/v1`, and its description as `OpenAPI` 3.1.
 //!
 //! # Invariants
 //!
@@ -57,7 +57,7 @@ pub fn routes() -> Router<AppState> {
     router.route("/v1/openapi.json", routing::get(move || async move { Json(description) }))
 }
 
-/// The OpenAPI description.
+/// The `OpenAPI` description.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     described().1
 }

@@ -108,7 +108,9 @@ async fn usage(
         Format::Ndjson => Err(Problem::NotAcceptable),
         Format::Csv => {
             let mut text = "tenant,gateway,day,batches,samples,events,bytes\r\n".to_owned();
-            items.iter().for_each(|item| text.push_str(&usage_line(item)));
+            for item in &items {
+                text.push_str(&usage_line(item));
+            }
             let headers = [(CONTENT_TYPE, format.media()), (VARY, "accept")];
             Ok((headers, text).into_response())
         }

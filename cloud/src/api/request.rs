@@ -118,10 +118,9 @@ async fn fit(
     value: serde_json::Value,
 ) -> Result<Value, Problem> {
     let Some(catalogue) = state.readers.catalogue(gateway.clone()).await? else {
-        return Ok(number(&value).unwrap_or_else(|| match &value {
-            serde_json::Value::Bool(on) => Value::Bool(*on),
-            other => Value::Text(other.as_str().unwrap_or_default().to_owned()),
-        }));
+        let plain = number(&value).or_else(|| value.as_bool().map(Value::Bool));
+        let text = || Value::Text(value.as_str().unwrap_or_default().to_owned());
+        return Ok(plain.unwrap_or_else(text));
     };
     let mut of_device = catalogue.signals().filter(|(known, _)| known.name == *device).peekable();
     if of_device.peek().is_none() {

@@ -14,7 +14,6 @@ use utoipa_axum::routes;
 
 use super::export::{Format, export, negotiate};
 use super::fields::{self, Fields, Named, Parameters};
-use super::gateways::owned;
 use super::problem::{Problem, ProblemBody};
 use super::{cursor, export};
 use crate::auth::Caller;
@@ -119,10 +118,7 @@ async fn samples(
     let after = query.take("cursor", |cursor| decode_place(&id, cursor));
     let unplaced = query.take("unplaced", fields::flag).unwrap_or(false);
     query.finish()?;
-    owned(&state, &caller, id.gateway.clone()).await.map_err(|problem| match problem {
-        Problem::NotFound(_) => Problem::NotFound("signal"),
-        other => other,
-    })?;
+    owned_signal(&state, &caller, &id).await?;
     let wanted = SampleQuery { signal: id.clone(), from, to, after, unplaced };
     let body = match format {
         Format::Json => {
@@ -167,10 +163,7 @@ async fn summary(
     }
     query.finish()?;
     let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
-    owned(&state, &caller, id.gateway.clone()).await.map_err(|problem| match problem {
-        Problem::NotFound(_) => Problem::NotFound("signal"),
-        other => other,
-    })?;
+    owned_signal(&state, &caller, &id).await?;
     let span = u64::try_from(to.0.saturating_sub(from.0)).unwrap_or_default();
     let width = Millis(span.div_ceil(u64::try_from(points).unwrap_or(u64::MAX)).max(1));
     let wanted =
@@ -181,6 +174,12 @@ async fn summary(
     let cut = read >= crate::store::SUMMARY_SAMPLES_MAX;
     let items = buckets.iter().map(bucket_dto).collect();
     Ok(Json(Summary { items, width_ms: width.0, cut }))
+}
+
+/// An error unless the signal's gateway is the caller's; in the words of a missing signal.
+async fn owned_signal(state: &AppState, caller: &Caller, id: &SignalId) -> Result<(), Problem> {
+    let gateway = state.readers.gateway(caller.tenant.clone(), id.gateway.clone()).await?;
+    gateway.map(|_| ()).ok_or(Problem::NotFound("signal"))
 }
 
 fn range(query: &mut Fields) -> (Option<UtcMillis>, Option<UtcMillis>) {

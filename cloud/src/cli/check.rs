@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::Folder;
-use super::output::{Failure, Output, talk};
+use super::output::{self, Failure, Output, talk};
 use crate::clock::utc_now;
 use crate::identity::Identity;
 use crate::listening::Listening;
@@ -17,11 +17,11 @@ pub(super) fn run(folder: &Folder, output: Output) -> Result<ExitCode, Failure> 
     let findings = findings(&folder.0);
     let code = if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if output.json {
-        output.json(&json!({ "findings": findings }))?;
+        output::json(&json!({ "findings": findings }))?;
         return Ok(code);
     }
     for finding in &findings {
-        output.text(&format!("{finding}\n"))?;
+        output::text(&format!("{finding}\n"))?;
     }
     talk(&match findings.len() {
         0 => format!("`{}` is in order", folder.0.display()),

@@ -41,13 +41,10 @@ pub(super) fn run(
 ) -> Result<ExitCode, Failure> {
     let mut store = folder.open_store()?;
     let listening = Listening::read(&folder.0).context("cannot read where the service listens")?;
-    let base = match listening {
-        Some(listening) => listening.http_url,
-        None => {
-            talk("the service has not run on this data folder; its default address is assumed");
-            "http://127.0.0.1:8080".to_owned()
-        }
-    };
+    if listening.is_none() {
+        talk("the service has not run on this data folder; its default address is assumed");
+    }
+    let base = listening.map_or_else(|| "http://127.0.0.1:8080".into(), |known| known.http_url);
     let secret = auth::random_hex::<32>().context("the system gives no random bytes")?;
     let now = utc_now();
     let link = NewConsoleLink {
@@ -58,7 +55,7 @@ pub(super) fn run(
     };
     store.add_console_link(&link, &actor(), now)?;
     talk(&format!("good once, until {}", rfc3339(link.expires_at)));
-    let url = format!("{base}/console/open?link={secret}");
+    let url = format!("{base}/console/login/{secret}");
     output.one(&url, &json!({ "url": url, "expires_at": rfc3339(link.expires_at) }))?;
     Ok(ExitCode::SUCCESS)
 }

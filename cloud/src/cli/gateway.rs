@@ -11,7 +11,7 @@ use clap::Subcommand;
 use fieldgate_model::{GatewayId, TenantId};
 use serde_json::json;
 
-use super::output::{Failure, Output, talk};
+use super::output::{self, Failure, Output, talk};
 use super::{Folder, actor, tenant_id};
 use crate::auth;
 use crate::clock::utc_now;
@@ -111,14 +111,14 @@ fn add(
             let value = json!({ "id": gateway.as_str(), "name": name, "file": path });
             output.one(gateway.as_str(), &value)
         }
-        None if output.json => output.json(&json!({
+        None if output.json => output::json(&json!({
             "id": gateway.as_str(),
             "name": name,
             "secret": credentials.secret,
             "url": credentials.url,
             "ca": credentials.ca,
         })),
-        None => output.text(&credentials.to_toml()),
+        None => output::text(&credentials.to_toml()),
     }
 }
 

@@ -115,7 +115,7 @@ fn run(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {
                 "fieldgate-cloud",
                 &mut script,
             );
-            output.text(&String::from_utf8_lossy(&script))?;
+            output::text(&String::from_utf8_lossy(&script))?;
             Ok(ExitCode::SUCCESS)
         }
     }

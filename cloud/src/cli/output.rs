@@ -19,19 +19,9 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Text as it is.
-    pub(super) fn text(self, text: &str) -> Result<(), Failure> {
-        print(text)
-    }
-
-    /// One JSON value on one line.
-    pub(super) fn json(self, value: &serde_json::Value) -> Result<(), Failure> {
-        print(&format!("{value}\n"))
-    }
-
     /// `line` for people, `value` with `--json`.
     pub(super) fn one(self, line: &str, value: &serde_json::Value) -> Result<(), Failure> {
-        if self.json { self.json(value) } else { print(&format!("{line}\n")) }
+        if self.json { json(value) } else { text(&format!("{line}\n")) }
     }
 
     /// A table for people; with `--json` an array of objects whose keys are the heads. An empty
@@ -47,9 +37,9 @@ impl Output {
                     heads.iter().zip(row).map(|(head, text)| ((*head).to_owned(), cell(text)));
                 serde_json::Value::Object(pairs.collect())
             };
-            return self.json(&rows.iter().map(object).collect());
+            return json(&rows.iter().map(object).collect());
         }
-        print(&layout(heads, rows))
+        text(&layout(heads, rows))
     }
 }
 
@@ -70,7 +60,13 @@ fn layout(heads: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+/// One JSON value on one line.
+pub(super) fn json(value: &serde_json::Value) -> Result<(), Failure> {
+    text(&format!("{value}\n"))
+}
+
+/// Text as it is.
+pub(super) fn text(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     match written {

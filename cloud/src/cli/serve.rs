@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Folder;
-use super::output::{Failure, Output, talk};
+use super::output::{self, Failure, Output, talk};
 use crate::app::{self, Bound, Options, ServeError, Transport};
 use crate::link::broker::BrokerAddress;
 
@@ -68,7 +68,7 @@ pub(super) fn run(
     runtime.block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
         let announce = |bound: Bound| tell(bound, output);
-        app::serve(options, stop, announce).await.map_err(explain)
+        app::serve(&options, stop, announce).await.map_err(explain)
     })?;
     talk("stopped");
     Ok(ExitCode::SUCCESS)
@@ -82,19 +82,16 @@ fn options(arguments: Arguments, folder: Folder) -> Result<Options, Failure> {
         return Err(Failure::wrong_use(error)
             .hint("put a TLS proxy before it, or insist with `--allow-plain`"));
     }
-    let transport = match arguments.broker {
-        Some(url) => {
-            let address = BrokerAddress::parse(&url)
-                .map_err(|error| Failure::wrong_use(anyhow::Error::from(error)))?;
-            Transport::Broker { address, authority: arguments.broker_ca }
-        }
-        None => {
-            let tls = match (arguments.mqtt, arguments.mqtt_plain) {
-                (None, None) => Some(MQTTS_DEFAULT.parse().context("a constant is an address")?),
-                (tls, _) => tls,
-            };
-            Transport::Endpoint { tls, plain: arguments.mqtt_plain }
-        }
+    let transport = if let Some(url) = arguments.broker {
+        let address = BrokerAddress::parse(&url)
+            .map_err(|error| Failure::wrong_use(anyhow::Error::from(error)))?;
+        Transport::Broker { address, authority: arguments.broker_ca }
+    } else {
+        let tls = match (arguments.mqtt, arguments.mqtt_plain) {
+            (None, None) => Some(MQTTS_DEFAULT.parse().context("a constant is an address")?),
+            (tls, _) => tls,
+        };
+        Transport::Endpoint { tls, plain: arguments.mqtt_plain }
     };
     Ok(Options {
         data: folder.0,
@@ -148,7 +145,7 @@ fn tell(bound: Bound, output: Output) {
             "mqtt_plain": text(bound.mqtt_plain),
             "http": bound.http.to_string(),
         });
-        if let Err(failure) = output.json(&line) {
+        if let Err(failure) = output::json(&line) {
             failure.report();
         }
     }

@@ -192,12 +192,11 @@ impl Commands {
         let command = &open.command;
         let state = issuer_state(open.state);
         let event = match (owner, state, cause) {
-            (None, _, _) => IssuerEvent::Tick,
             (Some(_), IssuerState::Accepted, _) | (Some(_), _, Cause::Welcomed) => {
                 IssuerEvent::Ready
             }
             (Some(_), _, Cause::Look) if is_silent(open, now) => IssuerEvent::Ready,
-            (Some(_), _, Cause::Look) => IssuerEvent::Tick,
+            (Some(_), _, Cause::Look) | (None, _, _) => IssuerEvent::Tick,
         };
         // Silence is judged also when the command goes again.
         let ticked = decide(state, IssuerEvent::Tick, command.not_after, now);

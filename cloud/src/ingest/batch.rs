@@ -101,7 +101,9 @@ fn project(commit: &mut Commit, batch: &Batch) {
     };
     match &batch.content {
         Content::Samples { samples, .. } => {
-            samples.iter().for_each(|sample| widen(sample.at));
+            for sample in samples {
+                widen(sample.at);
+            }
             commit.samples = batch.next - batch.first;
         }
         Content::Events(records) => {

@@ -90,7 +90,7 @@ pub enum StoreError {
         /// The latest version known here.
         known: usize,
     },
-    /// SQLite has a defect in its write-ahead log below 3.51.3.
+    /// `SQLite` has a defect in its write-ahead log below 3.51.3.
     #[error("SQLite {0} is too old, 3.51.3 is needed")]
     OldSqlite(&'static str),
     /// The file cannot be created or made private.
@@ -112,7 +112,7 @@ pub enum StoreError {
 
 /// The operations of the cloud's store.
 ///
-/// A SQLite file in one data folder, or one PostgreSQL under many nodes; both pass one suite.
+/// A `SQLite` file in one data folder, or one `PostgreSQL` under many nodes; both pass one suite.
 pub trait Store: Send {
     /// What is known of a gateway and its cursors; `None` if nobody added it.
     fn gateway(&mut self, gateway: &GatewayId) -> Result<Option<GatewayState>, StoreError>;

@@ -278,9 +278,8 @@ fn credential(row: &Row<'_>) -> rusqlite::Result<Result<Credential, QueryError>>
 fn gateway(row: &Row<'_>) -> rusqlite::Result<Result<GatewayView, QueryError>> {
     let id: String = row.get(0)?;
     let catalogue: Option<[u8; 32]> = row.get(7)?;
-    let id = match GatewayId::new(id) {
-        Ok(id) => id,
-        Err(_) => return Ok(Err(QueryError::Damaged("gateway id"))),
+    let Ok(id) = GatewayId::new(id) else {
+        return Ok(Err(QueryError::Damaged("gateway id")));
     };
     Ok(Ok(GatewayView {
         id,

@@ -1,6 +1,6 @@
 //! Ingest over a real store: what is stored, what is answered, and that nobody suffers for others.
 
-use fieldgate_cloud::store::{NewCommand, Store as _};
+use fieldgate_cloud::store::NewCommand;
 use fieldgate_model::{
     AlarmState, CommandId, Content, Event, EventRecord, Gap, GapReason, Millis, Outcome,
     OutcomeRecord, Position,

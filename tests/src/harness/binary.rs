@@ -18,7 +18,7 @@ pub fn build() -> Result<()> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(repository())
-        .args(["build", "--bins", "-p", "fieldgate-edge", "-p", "fieldgate-cloud"])
+        .args(["build", "--workspace", "--bins"])
         .stdin(Stdio::null());
     if folder.file_name().is_some_and(|name| name == "release") {
         cargo.arg("--release");

@@ -10,6 +10,10 @@ use super::command;
 use super::rows::{count, damaged, id, not_found, number};
 use crate::store::{AlarmChange, Commit, GatewayState, Reservation, StoreError};
 
+/// Catalogues of one gateway: they change with its configuration, not with its days, so more come
+/// from a gateway that is broken, and its batches wait with it.
+const CATALOGUES_MAX: usize = 1000;
+
 /// The ledger's day, UTC.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -256,6 +260,12 @@ pub(super) fn save_catalogue(
         .execute(params![gateway.as_str(), id.0])?;
     if changed == 0 {
         return Err(not_found("gateway", gateway.as_str()));
+    }
+    let others: i64 = transaction
+        .prepare_cached("SELECT count(*) FROM catalogue WHERE gateway = ?1 AND id <> ?2")?
+        .query_row(params![gateway.as_str(), id.0], |row| row.get(0))?;
+    if usize::try_from(others).unwrap_or(usize::MAX) >= CATALOGUES_MAX {
+        return Err(StoreError::Full { what: "list of catalogues", bound: CATALOGUES_MAX });
     }
     // The id is the hash of the content: the same id is the same catalogue.
     transaction

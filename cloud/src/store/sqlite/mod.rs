@@ -1,4 +1,4 @@
-//! The store in one SQLite file.
+//! The store in one `SQLite` file.
 
 mod admin;
 mod command;
@@ -16,7 +16,7 @@ use super::{
     OpenCommand, Reservation, Scopes, Store, StoreError, Submitted, TenantRow, TokenRow,
 };
 
-/// The store in one SQLite file.
+/// The store in one `SQLite` file.
 pub struct SqliteStore {
     connection: Connection,
 }
@@ -27,7 +27,7 @@ impl SqliteStore {
         Ok(Self { connection: schema::open(path)? })
     }
 
-    /// Looks over every page; what is damaged, in SQLite's words.
+    /// Looks over every page; what is damaged, in `SQLite`'s words.
     pub fn check(&mut self) -> Result<Vec<String>, StoreError> {
         let mut statement = self.connection.prepare("PRAGMA quick_check")?;
         let lines = statement.query_map([], |row| row.get(0))?;

@@ -27,7 +27,7 @@ pub(super) fn damaged(
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, cause.into())
 }
 
-/// A counter as SQLite keeps it; beyond 2^63 it stays at the end of the range.
+/// A counter as `SQLite` keeps it; beyond 2^63 it stays at the end of the range.
 pub(super) fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
