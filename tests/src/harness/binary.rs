@@ -16,10 +16,7 @@ pub fn repository() -> PathBuf {
 pub fn build() -> Result<()> {
     let folder = folder()?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(repository())
-        .args(["build", "--workspace", "--bins"])
-        .stdin(Stdio::null());
+    cargo.current_dir(repository()).args(["build", "--workspace", "--bins"]).stdin(Stdio::null());
     if folder.file_name().is_some_and(|name| name == "release") {
         cargo.arg("--release");
     }
