@@ -115,12 +115,16 @@ impl Report {
         screen.finish(&self.json(&latency))
     }
 
-    fn latency(&mut self) -> Value {
-        let of = |values: &mut Vec<i64>| json!({"p50": percentile(values, 0.5), "p99": percentile(values, 0.99)});
-        json!({"live": of(&mut self.live), "committed": of(&mut self.committed)})
+    fn latency(&mut self) -> String {
+        let of = |values: &mut Vec<i64>| {
+            let at = |values: &mut Vec<i64>, share| json!(percentile(values, share));
+            format!("{{\"p50\":{},\"p99\":{}}}", at(values, 0.5), at(values, 0.99))
+        };
+        let (live, committed) = (of(&mut self.live), of(&mut self.committed));
+        format!("{{\"live\":{live},\"committed\":{committed}}}")
     }
 
-    fn json(&self, latency: &Value) -> String {
+    fn json(&self, latency: &str) -> String {
         let Tally { served, in_cloud, unflushed, lost, duplicated, .. } = self.tally;
         let ([raised, returned], [sent, done, twice]) = (self.alarms, self.commands);
         // Written out, since the order of the members is part of what is promised.

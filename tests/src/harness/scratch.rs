@@ -1,8 +1,9 @@
-//! A temporary folder that goes with its value, unless a test is failing and wants to be read.
+//! A temporary folder that goes with its value. With `FIELDGATE_KEEP=1`, and after a panic, it
+//! stays to be read.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 
@@ -15,7 +16,7 @@ impl Scratch {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
         let suffix = u64::from_le_bytes(random);
-        let path = std::env::temp_dir().join(format!("{name}-{suffix:016x}"));
+        let path = env::temp_dir().join(format!("{name}-{suffix:016x}"));
         fs::create_dir(&path).with_context(|| format!("cannot create `{}`", path.display()))?;
         Ok(Self(path))
     }
@@ -46,8 +47,8 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What a failed test leaves behind is the evidence; a folder in /tmp harms nobody.
-        if !thread::panicking() {
+        // What a failure leaves behind is the evidence; a folder in /tmp harms nobody.
+        if !thread::panicking() && env::var_os("FIELDGATE_KEEP").is_none() {
             fs::remove_dir_all(&self.0).unwrap_or_default();
         }
     }
