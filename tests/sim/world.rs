@@ -339,12 +339,21 @@ impl World {
         self.fresh += 1;
         let command = command(self.fresh, self.now, &mut self.rng);
         let state = IssuerState::Accepted;
-        self.cloud_disk.commands.push(CloudCommand { command, state, sent_at: None, outcome: None });
+        self.cloud_disk.commands.push(CloudCommand {
+            command,
+            state,
+            sent_at: None,
+            outcome: None,
+        });
         self.on_cloud(|cloud, base| cloud.look(false, base));
     }
 
     fn fail_commit(&mut self, fault: CommitFault) {
         self.fault = Some(fault);
+        // Half of the time it lies in wait, as for the commit of an outcome.
+        if self.rng.one_in(2) {
+            return;
+        }
         let seal = self.rng.one_in(2);
         self.on_edge(|edge, ground| edge.commit(seal, ground));
     }
@@ -429,10 +438,7 @@ impl World {
         }
     }
 
-    fn on_edge(
-        &mut self,
-        what: impl FnOnce(&mut Edge, &mut Ground<'_>) -> Result<(), PowerCut>,
-    ) {
+    fn on_edge(&mut self, what: impl FnOnce(&mut Edge, &mut Ground<'_>) -> Result<(), PowerCut>) {
         let mut edge = self.edge.take().expect("an edge always runs");
         let connected = self.link.connected;
         let result = what(&mut edge, &mut self.ground());
@@ -444,10 +450,7 @@ impl World {
         }
     }
 
-    fn on_cloud(
-        &mut self,
-        what: impl FnOnce(&mut Cloud, &mut Base<'_>) -> Result<(), PowerCut>,
-    ) {
+    fn on_cloud(&mut self, what: impl FnOnce(&mut Cloud, &mut Base<'_>) -> Result<(), PowerCut>) {
         let mut base = Base {
             disk: &mut self.cloud_disk,
             link: &mut self.link,
@@ -467,7 +470,12 @@ impl World {
         self.cloud_fuse.disarm();
         (self.fault, self.full, self.link.stalled) = (None, false, 0);
         self.cut();
-        for _ in 0..ROUNDS_MAX {
+        for round in 1..=ROUNDS_MAX {
+            // An outcome that the cloud cannot read leaves its command open until the journal is
+            // asked again, with the next Welcome.
+            if round.is_multiple_of(ROUNDS_MAX / 4) {
+                self.cut();
+            }
             self.round();
             self.check()?;
             if self.is_at_rest() {
@@ -487,9 +495,7 @@ impl World {
         if !self.link.connected {
             self.on_edge(Edge::connected);
         }
-        self.on_edge(|edge, ground| {
-            if edge.is_due() { edge.commit(true, ground) } else { Ok(()) }
-        });
+        self.on_edge(|edge, ground| if edge.is_due() { edge.commit(true, ground) } else { Ok(()) });
         while self.deliver_up(0) {}
         self.on_cloud(Cloud::commit);
         while self.deliver_down(0) {}
@@ -547,13 +553,24 @@ impl World {
         } else {
             "receiver welcomed"
         };
-        let executor = match edge.executor.entries().map(|entry| &entry.state).last() {
+        // The one that is furthest says most: the others may be waiting for its device.
+        let furthest = edge.executor.entries().map(|entry| &entry.state).max_by_key(rank);
+        let executor = match furthest {
             None => "executor idle",
             Some(EntryState::Received) => "executor received",
             Some(EntryState::Started) => "executor started",
             Some(EntryState::Closed(_)) => "executor closed",
         };
         [sender, receiver, executor]
+    }
+}
+
+/// How far a state of the journal is.
+pub(crate) fn rank(state: &&EntryState) -> u8 {
+    match state {
+        EntryState::Received => 0,
+        EntryState::Started => 1,
+        EntryState::Closed(_) => 2,
     }
 }
 
