@@ -19,7 +19,6 @@ use fieldgate_wire::{Answer, UpKind};
 
 use crate::disk::{CloudDisk, EdgeDisk, Held, LineName};
 use crate::invariants::{Broken, Promise};
-use crate::world::rank;
 
 /// One record's name in the world, whatever positions it gets.
 pub(crate) type Identity = u64;
@@ -175,7 +174,7 @@ impl Reference {
                 {
                     let told = crate::edge::entry_state(state);
                     let durable =
-                        disk.entry(&command).is_some_and(|known| rank(&&told) <= rank(&known));
+                        disk.entry(&command).is_some_and(|known| rank(&told) <= rank(known));
                     self.require(durable, Promise::ClosedBeforeReported, || {
                         format!("{command} is answered {told:?} before it is durable")
                     });
@@ -405,6 +404,15 @@ impl Reference {
                 covers && (*batch.body == *place.body || last && batch.held == Held::Gap)
             })
         })
+    }
+}
+
+/// How far a state of the journal is.
+fn rank(state: &EntryState) -> u8 {
+    match state {
+        EntryState::Received => 0,
+        EntryState::Started => 1,
+        EntryState::Closed(_) => 2,
     }
 }
 

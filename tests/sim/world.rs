@@ -107,7 +107,7 @@ impl World {
                 continue;
             }
             if FAULTS.contains(&happening) {
-                states.into_iter().for_each(|state| self.table.count(happening, state));
+                states.iter().for_each(|state| self.table.count(happening, state));
             }
             let now = self.now.0;
             self.reference.tell(|| format!("{now:>8} {happening:?} at {}", states.join(", ")));
@@ -538,7 +538,7 @@ impl World {
     }
 
     /// The states that a fault meets.
-    fn states(&self) -> [&'static str; 3] {
+    fn states(&self) -> Vec<&'static str> {
         let edge = self.edge.as_ref().expect("an edge always runs");
         let sender = match edge.sender.session() {
             SessionState::Down => "sender down",
@@ -553,24 +553,21 @@ impl World {
         } else {
             "receiver welcomed"
         };
-        // The one that is furthest says most: the others may be waiting for its device.
-        let furthest = edge.executor.entries().map(|entry| &entry.state).max_by_key(rank);
-        let executor = match furthest {
-            None => "executor idle",
-            Some(EntryState::Received) => "executor received",
-            Some(EntryState::Started) => "executor started",
-            Some(EntryState::Closed(_)) => "executor closed",
-        };
-        [sender, receiver, executor]
-    }
-}
-
-/// How far a state of the journal is.
-pub(crate) fn rank(state: &&EntryState) -> u8 {
-    match state {
-        EntryState::Received => 0,
-        EntryState::Started => 1,
-        EntryState::Closed(_) => 2,
+        let mut states = vec![sender, receiver];
+        for entry in edge.executor.entries() {
+            let state = match entry.state {
+                EntryState::Received => "executor received",
+                EntryState::Started => "executor started",
+                EntryState::Closed(_) => "executor closed",
+            };
+            if !states.contains(&state) {
+                states.push(state);
+            }
+        }
+        if states.len() == 2 {
+            states.push("executor idle");
+        }
+        states
     }
 }
 
