@@ -470,7 +470,8 @@ impl World {
         self.cloud_fuse.disarm();
         (self.fault, self.full, self.link.stalled) = (None, false, 0);
         // A connection anew would repair what a dead timer breaks, and so hide it.
-        if self.rng.one_in(2) {
+        let live = self.edge.as_ref().is_some_and(|edge| edge.sender.is_live());
+        if !live || self.rng.one_in(2) {
             self.cut();
         }
         for round in 1..=ROUNDS_MAX {
