@@ -170,7 +170,8 @@ impl Cloud {
                 }
                 ReceiverEffect::Welcome(welcome) => {
                     base.reference.speaks_as(&welcome.owner, base.disk);
-                    base.link.send_down(DownKind::Welcome, fieldgate_wire::encode_welcome(&welcome));
+                    base.link
+                        .send_down(DownKind::Welcome, fieldgate_wire::encode_welcome(&welcome));
                     self.owner = Some(welcome.owner).filter(|_| !welcome.contested);
                     self.look(true, base)?;
                 }
@@ -251,8 +252,7 @@ impl Cloud {
     pub(crate) fn look(&mut self, welcomed: bool, base: &mut Base<'_>) -> Result<(), PowerCut> {
         let now = utc(base.now);
         let open = |known: &&CloudCommand| known.state != IssuerState::Closed;
-        let commands: Vec<CloudCommand> =
-            base.disk.commands.iter().filter(open).cloned().collect();
+        let commands: Vec<CloudCommand> = base.disk.commands.iter().filter(open).cloned().collect();
         for known in commands {
             let (state, not_after) = (known.state, known.command.not_after);
             let silent = known.sent_at.is_some_and(|at| at + RESEND_AFTER <= now);

@@ -101,8 +101,7 @@ impl EdgeDisk {
     /// may lack also what was released long ago.
     pub(crate) fn held(&self) -> Vec<HeldLine> {
         let current = self.current();
-        let known =
-            |line: &&DiskLine| line.name.0 == current || line.stored.0 > 0;
+        let known = |line: &&DiskLine| line.name.0 == current || line.stored.0 > 0;
         let held = |line: &DiskLine| HeldLine {
             incarnation: line.name.0,
             stream: line.name.1,
@@ -218,9 +217,7 @@ impl EdgeDisk {
             .batches
             .iter()
             .filter(|batch| batch.line.0 == old)
-            .filter(|batch| {
-                self.line(batch.line).is_some_and(|line| line.released < batch.next)
-            })
+            .filter(|batch| self.line(batch.line).is_some_and(|line| line.released < batch.next))
             .cloned()
             .collect();
         for batch in moved {

@@ -9,12 +9,12 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use fieldgate_model::{Batch, Catalogue};
 use fieldgate_model::{
     BootId, CatalogueId, Command, CommandId, Content, Cursor, Event, EventRecord, Gap, GapReason,
-    Hello, IncarnationId, Millis, Outcome, OutcomeRecord, Owner, Position, Sample,
-    UtcMillis, Welcome,
+    Hello, IncarnationId, Millis, Outcome, OutcomeRecord, Owner, Position, Sample, UtcMillis,
+    Welcome,
 };
-use fieldgate_model::{Batch, Catalogue};
 use fieldgate_protocol::command::{Entry, EntryState, Executor, ExecutorEffect};
 use fieldgate_protocol::uplink::{HeldLine, Sender, SenderEffect};
 use fieldgate_protocol::{Fence, Verdict};
@@ -161,7 +161,11 @@ impl Edge {
         Ok(edge)
     }
 
-    pub(crate) fn reload(&mut self, catalogue: &Catalogue, ground: &mut Ground<'_>) -> Result<(), PowerCut> {
+    pub(crate) fn reload(
+        &mut self,
+        catalogue: &Catalogue,
+        ground: &mut Ground<'_>,
+    ) -> Result<(), PowerCut> {
         self.commit(true, ground)?;
         let id = fieldgate_wire::catalogue_id(catalogue);
         let mut staged = ground.disk.clone();
@@ -211,7 +215,9 @@ impl Edge {
             staged.release(*line, *before);
         }
         if std::mem::take(ground.full) {
+            let before = staged.clone();
             staged.evict();
+            ground.reference.evicted(&before, &staged);
         }
         if seal {
             let current = staged.current();
@@ -370,9 +376,8 @@ impl Edge {
         self.utc_offset = Some(welcome.utc - self.sender.greeted_at());
         self.contested = welcome.contested;
         let disk = &*ground.disk;
-        let chain_at = |cursor: &Cursor| {
-            disk.chain_at((cursor.incarnation, cursor.stream), cursor.committed)
-        };
+        let chain_at =
+            |cursor: &Cursor| disk.chain_at((cursor.incarnation, cursor.stream), cursor.committed);
         self.sender.handle_welcome(welcome, chain_at);
         Ok(())
     }
@@ -437,7 +442,13 @@ impl Edge {
         }
     }
 
-    fn send_gap(&mut self, line: LineName, first: Position, next: Position, ground: &mut Ground<'_>) {
+    fn send_gap(
+        &mut self,
+        line: LineName,
+        first: Position,
+        next: Position,
+        ground: &mut Ground<'_>,
+    ) {
         let Some(chain) = ground.disk.chain_at(line, next).filter(|_| self.file_open) else {
             return self.sender.handle_absent(line.0, line.1, ground.now);
         };

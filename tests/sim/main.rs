@@ -22,8 +22,8 @@ use invariants::{Broken, Promise};
 use table::Table;
 use world::World;
 
-/// Worlds of one run: about half a minute on one core.
-const SEEDS: u64 = 4_000;
+/// Worlds of one run: some ten seconds on one core.
+const SEEDS: u64 = 8_000;
 /// Broken worlds after which a run ends.
 const BROKEN_MAX: u64 = 30;
 /// How many times as many a long run has.

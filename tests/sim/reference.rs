@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
-use fieldgate_model::{
-    BootId, Command, CommandId, Content, Digest, Epoch, EventRecord, IncarnationId, InstanceId, Outcome, Owner,
-    Position, Stream, TimeSource, UtcMillis, Value,
-};
 use fieldgate_model::Event;
+use fieldgate_model::{
+    BootId, Command, CommandId, Content, Digest, Epoch, EventRecord, IncarnationId, InstanceId,
+    Outcome, Owner, Position, Stream, TimeSource, UtcMillis, Value,
+};
 use fieldgate_protocol::command::{EntryState, IssuerState};
 use fieldgate_wire::{Answer, UpKind};
 
@@ -44,6 +44,8 @@ pub(crate) struct Reference {
     /// Durable at the edge, and not excused by a disk that went back in time.
     flushed: BTreeSet<Identity>,
     places: BTreeMap<Identity, Vec<Place>>,
+    /// Gave way to newer records, at some time, on some disk.
+    evicted: BTreeSet<Identity>,
     bodies: BTreeMap<(LineName, Position, Position), Vec<Rc<[u8]>>>,
     chains: BTreeMap<(LineName, Position), Vec<Digest>>,
     releasable: BTreeMap<LineName, Position>,
@@ -117,6 +119,12 @@ impl Reference {
         }
     }
 
+    /// A buffer without room gives records up. Where a clone has filled their positions meanwhile,
+    /// nobody can tell any more.
+    pub(crate) fn evicted(&mut self, before: &EdgeDisk, after: &EdgeDisk) {
+        self.evicted.extend(held_by(before).difference(&held_by(after)));
+    }
+
     /// A disk that is gone for good is replaced by one of `disks`: what only it knew is gone.
     pub(crate) fn edge_replaced<'a>(
         &mut self,
@@ -127,11 +135,7 @@ impl Reference {
         self.forget_all_but(disks, cloud);
     }
 
-    fn forget_all_but<'a>(
-        &mut self,
-        disks: impl Iterator<Item = &'a EdgeDisk>,
-        cloud: &CloudDisk,
-    ) {
+    fn forget_all_but<'a>(&mut self, disks: impl Iterator<Item = &'a EdgeDisk>, cloud: &CloudDisk) {
         let held: BTreeSet<Identity> = disks.flat_map(held_by).collect();
         let flushed = std::mem::take(&mut self.flushed);
         self.flushed = flushed
@@ -166,9 +170,11 @@ impl Reference {
         match kind {
             UpKind::Batch => self.batch_leaves(body, disk),
             UpKind::Answer => {
-                if let Ok(Answer::Command { command, state }) = fieldgate_wire::decode_answer(body) {
+                if let Ok(Answer::Command { command, state }) = fieldgate_wire::decode_answer(body)
+                {
                     let told = crate::edge::entry_state(state);
-                    let durable = disk.entry(&command).is_some_and(|known| rank(&told) <= rank(known));
+                    let durable =
+                        disk.entry(&command).is_some_and(|known| rank(&told) <= rank(known));
                     self.require(durable, Promise::ClosedBeforeReported, || {
                         format!("{command} is answered {told:?} before it is durable")
                     });
@@ -179,7 +185,8 @@ impl Reference {
     }
 
     fn batch_leaves(&mut self, body: &[u8], disk: &EdgeDisk) {
-        let envelope = fieldgate_wire::decode_envelope(body).expect("the edge encodes what is valid");
+        let envelope =
+            fieldgate_wire::decode_envelope(body).expect("the edge encodes what is valid");
         let name = (envelope.incarnation, envelope.stream);
         if envelope.is_gap {
             let first = disk.line(name).map_or(Position(0), |line| line.first);
@@ -196,11 +203,19 @@ impl Reference {
         }
     }
 
-    pub(crate) fn ack_leaves(&mut self, name: LineName, committed: Position, releasable: Position, disk: &CloudDisk) {
+    pub(crate) fn ack_leaves(
+        &mut self,
+        name: LineName,
+        committed: Position,
+        releasable: Position,
+        disk: &CloudDisk,
+    ) {
         let held = disk.cursor(name);
-        self.require(committed <= held && releasable <= committed, Promise::CommittedBeforeAck, || {
-            format!("{name:?} is acknowledged to {committed:?} and committed to {held:?}")
-        });
+        self.require(
+            committed <= held && releasable <= committed,
+            Promise::CommittedBeforeAck,
+            || format!("{name:?} is acknowledged to {committed:?} and committed to {held:?}"),
+        );
         let said = self.releasable.entry(name).or_default();
         *said = (*said).max(releasable);
     }
@@ -226,9 +241,10 @@ impl Reference {
     }
 
     pub(crate) fn command_leaves(&mut self, id: &CommandId, disk: &CloudDisk) {
-        let sent = disk.commands.iter().any(|known| {
-            known.command.id == *id && known.state != IssuerState::Accepted
-        });
+        let sent = disk
+            .commands
+            .iter()
+            .any(|known| known.command.id == *id && known.state != IssuerState::Accepted);
         self.require(sent, Promise::SentBeforePublish, || format!("{id} is published"));
         self.require(!disk.contested, Promise::ContestedWithheld, || format!("{id} is published"));
     }
@@ -259,7 +275,9 @@ impl Reference {
             || disk.lines.iter().any(|line| line.name.1 == Stream::Outcomes && line.first.0 > 0);
         // With a forked incarnation its released outcomes go.
         let excused = self.edge_restored;
-        self.require(in_stream || excused, Promise::OutcomeBeforeReported, || format!("{id} is in no stream"));
+        self.require(in_stream || excused, Promise::OutcomeBeforeReported, || {
+            format!("{id} is in no stream")
+        });
     }
 
     pub(crate) fn cloud_committed(&mut self, disk: &CloudDisk) {
@@ -324,9 +342,10 @@ impl Reference {
                 });
                 at = next;
                 let same = batch.held == Held::Gap
-                    || self.bodies.get(&(*name, first, next)).is_some_and(|bodies| {
-                        bodies.iter().any(|body| **body == *batch.body)
-                    });
+                    || self
+                        .bodies
+                        .get(&(*name, first, next))
+                        .is_some_and(|bodies| bodies.iter().any(|body| **body == *batch.body));
                 self.require(same, Promise::SameHistory, || {
                     format!("{name:?} {first:?} is not what was sealed")
                 });
@@ -346,7 +365,8 @@ impl Reference {
     /// What holds when everything has come to rest.
     pub(crate) fn check_end(&mut self, edge: &EdgeDisk, cloud: &CloudDisk) {
         for identity in self.flushed.clone() {
-            let there = self.is_committed(identity, cloud);
+            let there = self.is_committed(identity, cloud)
+                || self.edge_restored && self.evicted.contains(&identity);
             let places = format!("{:?}", self.places.get(&identity));
             self.require(there, Promise::NothingLost, || {
                 format!("record {identity} was flushed, is not committed and in no gap: {places}")
@@ -358,12 +378,13 @@ impl Reference {
                 format!("{id} is left {state:?}")
             });
         }
+        let excused = self.edge_restored;
         for sealed in &edge.batches {
             let opaque = fieldgate_wire::decode_batch(&sealed.body).is_err();
             let held = cloud.batches.get(&sealed.line).into_iter().flatten();
             let custody = held.into_iter().any(|batch| {
                 batch.first == sealed.first && batch.held == Held::Opaque
-                    || batch.held == Held::Gap && sealed.first < batch.next
+                    || batch.held == Held::Gap && excused && sealed.first < batch.next
             });
             self.require(!opaque || custody, Promise::CustodyAcked, || {
                 format!("{:?} {:?}", sealed.line, sealed.first)
@@ -424,7 +445,9 @@ fn identities(content: &Content) -> Vec<Identity> {
             };
             samples.iter().map(|sample| of(&sample.value)).collect()
         }
-        Content::Events(records) => records.iter().filter_map(|record| event_identity(record)).collect(),
+        Content::Events(records) => {
+            records.iter().filter_map(|record| event_identity(record)).collect()
+        }
         Content::Outcomes(_) | Content::Gap(_) => Vec::new(),
     }
 }

@@ -132,6 +132,8 @@ pub struct Sender {
     lines: Vec<Line>,
     /// A Send was handed out and not yet confirmed by [`Sender::handle_sent`].
     loading: bool,
+    /// When to try again what could not be loaded; meanwhile `loading` holds everything back.
+    load_again_at: Option<Millis>,
     hello_backoff: Backoff,
     /// When this connection came up, and with it the first Hello.
     greeted_at: Millis,
@@ -146,6 +148,7 @@ impl Sender {
             session: Session::Down,
             lines: Vec::new(),
             loading: false,
+            load_again_at: None,
             hello_backoff: Backoff::new(HELLO_AFTER_MIN, HELLO_AFTER_MAX),
             greeted_at: Millis(0),
             silences: 0,
@@ -177,10 +180,9 @@ impl Sender {
     /// The batch or gap that was handed out last cannot be loaded: the disk refuses, or it has given
     /// way and the lines are about to say so. It is tried again later.
     pub fn handle_absent(&mut self, incarnation: IncarnationId, stream: Stream, now: Millis) {
-        if let Some(line) = self.line_mut(incarnation, stream) {
-            let again_at = now + line.backoff.current();
-            line.resend_at.get_or_insert(again_at);
-        }
+        let delay =
+            self.line_mut(incarnation, stream).map_or(RESEND_AFTER_MIN, |l| l.backoff.current());
+        self.load_again_at = Some(now + delay);
         // Still `loading`: the rest waits too, since what comes next would fail alike.
     }
 
@@ -342,7 +344,14 @@ impl Sender {
                 self.session = Session::Live;
                 self.fill_window();
             }
-            Session::Live => self.resend(now),
+            Session::Live => {
+                if self.load_again_at.is_some_and(|at| at <= now) {
+                    self.load_again_at = None;
+                    self.loading = false;
+                    self.fill_window();
+                }
+                self.resend(now);
+            }
         }
     }
 
@@ -352,7 +361,10 @@ impl Sender {
             Session::Down => None,
             Session::Greeting { again_at } => Some(again_at),
             Session::Paused { until } => Some(until),
-            Session::Live => self.lines.iter().filter_map(|line| line.resend_at).min(),
+            Session::Live => {
+                let resends = self.lines.iter().filter_map(|line| line.resend_at);
+                resends.chain(self.load_again_at).min()
+            }
         }
     }
 
@@ -407,6 +419,7 @@ impl Sender {
 
     fn go_down(&mut self) {
         self.session = Session::Down;
+        self.load_again_at = None;
         self.rewind();
     }
 
