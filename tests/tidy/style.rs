@@ -100,6 +100,7 @@ fn sql_stays_with_the_modules_that_own_a_database() {
     let owners = [
         "cloud/src/store/",
         "cloud/tests/data/",
+        "edge/tests/",
         "edge/src/buffer/",
         "edge/src/journal/",
         "tests/",

@@ -4,8 +4,12 @@
 //! double, delay and reorder: nothing here trusts it. Custody passes only with an Ack, and the
 //! receiver acks only what its store has committed.
 
+mod effect;
+mod line;
 mod receiver;
 mod sender;
 
+pub use effect::{SenderEffect, SessionState};
+pub use line::HeldLine;
 pub use receiver::{BatchHead, Chain, Receiver, ReceiverEffect, StoredGateway};
-pub use sender::{HeldLine, Sender, SenderEffect, SessionState};
+pub use sender::Sender;

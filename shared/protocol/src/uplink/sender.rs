@@ -15,6 +15,8 @@ use alloc::vec::Vec;
 
 use fieldgate_model::{Cursor, Digest, Head, IncarnationId, Millis, Position, Stream, Welcome};
 
+use super::effect::{SenderEffect, SessionState};
+use super::line::{HeldLine, Line, RESEND_AFTER_MIN};
 use crate::Backoff;
 
 /// Batches in flight at once. Bounds what one lost message makes us repeat, and with 64 KiB a
@@ -22,88 +24,13 @@ use crate::Backoff;
 const WINDOW: usize = 16;
 /// Slots that samples may not take, so that an outcome never waits behind a backlog.
 const WINDOW_RESERVE: usize = 4;
-/// Longer than a group commit of a busy cloud takes, short enough to repair a loss unnoticed.
-const RESEND_AFTER_MIN: Millis = Millis(2_000);
-const RESEND_AFTER_MAX: Millis = Millis(60_000);
 /// How long a Hello may stay unanswered.
 const HELLO_AFTER_MIN: Millis = Millis(3_000);
 const HELLO_AFTER_MAX: Millis = Millis(60_000);
 /// Longest silence that one Pause can ask for: a wrong number must not silence a gateway for ever.
 const PAUSE_MAX: Millis = Millis::from_secs(3_600);
-/// After so many silences in a row the client itself is suspect and is built anew.
+/// Silences in a row after which the client itself is suspect and is built anew.
 const SILENCES_MAX: u32 = 3;
-
-/// What the buffer holds of one stream of one incarnation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeldLine {
-    /// The life of the buffer.
-    pub incarnation: IncarnationId,
-    /// The stream.
-    pub stream: Stream,
-    /// Position of the first record that is still held, released or not.
-    pub first: Position,
-    /// Everything below may be evicted.
-    pub released: Position,
-    /// Position after the last sealed record.
-    pub stored: Position,
-    /// Hash chain at `stored`.
-    pub chain: Digest,
-}
-
-/// What the caller must do next, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SenderEffect {
-    /// Send Hello with the lines as they are.
-    Greet,
-    /// Load the batch that starts at `first`, publish it, then call [`Sender::handle_sent`].
-    Send {
-        /// Its incarnation.
-        incarnation: IncarnationId,
-        /// Its stream.
-        stream: Stream,
-        /// Where it starts.
-        first: Position,
-    },
-    /// Publish a gap for `first..next`: the receiver lacks what is no longer held. Then call
-    /// [`Sender::handle_sent`].
-    SendGap {
-        /// The incarnation.
-        incarnation: IncarnationId,
-        /// The stream.
-        stream: Stream,
-        /// The receiver's cursor.
-        first: Position,
-        /// The first position that is held.
-        next: Position,
-    },
-    /// Mark every batch below `before` as evictable.
-    Release {
-        /// The incarnation.
-        incarnation: IncarnationId,
-        /// The stream.
-        stream: Stream,
-        /// The end of what is released.
-        before: Position,
-    },
-    /// The cloud holds another history under this name than we do (a restored or cloned disk):
-    /// go on in a new incarnation, so that used positions are never used again.
-    Reincarnate(IncarnationId),
-    /// Throw the client away and build another: it is connected and yet nothing moves.
-    Rebuild,
-}
-
-/// How far the conversation with the owner is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionState {
-    /// There is no transport, or none that is trusted.
-    Down,
-    /// A Hello has been sent.
-    Greeting,
-    /// Batches go.
-    Live,
-    /// The owner has asked for silence.
-    Paused,
-}
 
 #[derive(Debug)]
 enum Session {
@@ -111,17 +38,6 @@ enum Session {
     Greeting { again_at: Millis },
     Live,
     Paused { until: Millis },
-}
-
-#[derive(Debug)]
-struct Line {
-    held: HeldLine,
-    committed: Position,
-    next: Position,
-    /// Ends of the batches in flight, oldest first.
-    in_flight: VecDeque<Position>,
-    resend_at: Option<Millis>,
-    backoff: Backoff,
 }
 
 /// The state of one gateway's uplink.
@@ -171,8 +87,7 @@ impl Sender {
         }
         // Stable: within a stream the order stays oldest incarnation first.
         self.lines.sort_by_key(|line| line.held.stream);
-        self.loading = false;
-        self.effects.retain(|effect| !is_send(effect));
+        self.take_back_sends();
         // Nothing else may ever come that would set the sender going again.
         self.fill_window();
     }
@@ -293,7 +208,7 @@ impl Sender {
         releasable: Position,
         now: Millis,
     ) {
-        if !matches!(self.session, Session::Live | Session::Paused { .. }) {
+        if !self.is_live() {
             return;
         }
         let Some(line) = self.line_mut(incarnation, stream) else { return };
@@ -316,14 +231,13 @@ impl Sender {
         for line in self.lines.iter_mut().filter(|line| line.held.stream == Stream::Samples) {
             line.restart();
         }
-        self.loading = false;
-        self.effects.retain(|effect| !is_send(effect));
+        self.take_back_sends();
         self.fill_window();
     }
 
     /// The cloud asks for silence.
     pub fn handle_pause(&mut self, retry_after: Millis, now: Millis) {
-        if matches!(self.session, Session::Live | Session::Paused { .. }) {
+        if self.is_live() {
             self.rewind();
             self.session = Session::Paused { until: now + retry_after.min(PAUSE_MAX) };
         }
@@ -397,14 +311,7 @@ impl Sender {
 
     /// What a Hello tells of the buffer, in the order of precedence.
     pub fn heads(&self) -> Vec<Head> {
-        let head = |line: &Line| Head {
-            incarnation: line.held.incarnation,
-            stream: line.held.stream,
-            first: line.held.first,
-            next: line.held.stored,
-            chain: line.held.chain,
-        };
-        self.lines.iter().map(head).collect()
+        self.lines.iter().map(|line| line.held.head()).collect()
     }
 
     /// Sealed records that the cloud has not committed, over all lines.
@@ -425,25 +332,27 @@ impl Sender {
 
     /// Forgets what is in flight: it will be sent again from the cursor.
     fn rewind(&mut self) {
-        self.loading = false;
-        self.effects.retain(|effect| !is_send(effect));
+        self.take_back_sends();
         for line in &mut self.lines {
             line.restart();
         }
     }
 
+    /// What was handed out and not confirmed is void.
+    fn take_back_sends(&mut self) {
+        self.loading = false;
+        self.effects.retain(|effect| !effect.is_send());
+    }
+
     fn resend(&mut self, now: Millis) {
-        let due = |line: &Line| line.resend_at.is_some_and(|at| at <= now);
-        if !self.lines.iter().any(due) {
+        if !self.lines.iter().any(|line| line.is_due(now)) {
             return;
         }
-        for line in self.lines.iter_mut().filter(|line| line.resend_at.is_some_and(|at| at <= now))
-        {
+        for line in self.lines.iter_mut().filter(|line| line.is_due(now)) {
             line.restart();
             line.backoff.fail();
         }
-        self.loading = false;
-        self.effects.retain(|effect| !is_send(effect));
+        self.take_back_sends();
         if !self.count_silence() {
             self.fill_window();
         }
@@ -479,76 +388,14 @@ impl Sender {
             Stream::Outcomes | Stream::Events => in_flight < WINDOW,
             Stream::Samples => in_flight < WINDOW - WINDOW_RESERVE,
         };
-        for line in &self.lines {
-            let (incarnation, stream) = (line.held.incarnation, line.held.stream);
-            if line.next < line.held.stored && room(stream) {
-                self.effects.push_back(if line.next < line.held.first {
-                    SenderEffect::SendGap {
-                        incarnation,
-                        stream,
-                        first: line.next,
-                        next: line.held.first,
-                    }
-                } else {
-                    SenderEffect::Send { incarnation, stream, first: line.next }
-                });
-                self.loading = true;
-                return;
-            }
+        let next = |line: &Line| line.next_send().filter(|_| room(line.held.stream));
+        if let Some(send) = self.lines.iter().find_map(next) {
+            self.effects.push_back(send);
+            self.loading = true;
         }
     }
 
     fn line_mut(&mut self, incarnation: IncarnationId, stream: Stream) -> Option<&mut Line> {
         self.lines.iter_mut().find(|line| line.is(incarnation, stream))
-    }
-}
-
-impl Line {
-    fn new(held: HeldLine, committed: Position) -> Self {
-        Self {
-            held,
-            committed,
-            next: committed,
-            in_flight: VecDeque::new(),
-            resend_at: None,
-            backoff: Backoff::new(RESEND_AFTER_MIN, RESEND_AFTER_MAX),
-        }
-    }
-
-    fn is(&self, incarnation: IncarnationId, stream: Stream) -> bool {
-        self.held.incarnation == incarnation && self.held.stream == stream
-    }
-
-    /// The receiver's cursor is the truth, also when it went back to a restored backup.
-    fn start_at(&mut self, committed: Position) {
-        self.committed = committed;
-        self.backoff.succeed();
-        self.restart();
-    }
-
-    fn restart(&mut self) {
-        self.next = self.committed;
-        self.in_flight.clear();
-        self.resend_at = None;
-    }
-
-    fn advance(&mut self, committed: Position, now: Millis) {
-        self.committed = committed;
-        self.next = self.next.max(committed);
-        while self.in_flight.front().is_some_and(|end| *end <= committed) {
-            self.in_flight.pop_front();
-        }
-        self.backoff.succeed();
-        self.resend_at = (!self.in_flight.is_empty()).then(|| now + self.backoff.current());
-    }
-}
-
-fn is_send(effect: &SenderEffect) -> bool {
-    match effect {
-        SenderEffect::Send { .. } | SenderEffect::SendGap { .. } => true,
-        SenderEffect::Greet
-        | SenderEffect::Release { .. }
-        | SenderEffect::Reincarnate(_)
-        | SenderEffect::Rebuild => false,
     }
 }

@@ -1,0 +1,107 @@
+//! One line of the uplink: how far one stream of one incarnation is held, sent and committed.
+
+use alloc::collections::VecDeque;
+
+use fieldgate_model::{Digest, Head, IncarnationId, Millis, Position, Stream};
+
+use super::effect::SenderEffect;
+use crate::Backoff;
+
+/// Longer than a group commit of a busy cloud takes, short enough to repair a loss unnoticed.
+pub(super) const RESEND_AFTER_MIN: Millis = Millis(2_000);
+const RESEND_AFTER_MAX: Millis = Millis(60_000);
+
+/// What the buffer holds of one stream of one incarnation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldLine {
+    /// The life of the buffer.
+    pub incarnation: IncarnationId,
+    /// The stream.
+    pub stream: Stream,
+    /// Position of the first record that is still held, released or not.
+    pub first: Position,
+    /// Everything below may be evicted.
+    pub released: Position,
+    /// Position after the last sealed record.
+    pub stored: Position,
+    /// Hash chain at `stored`.
+    pub chain: Digest,
+}
+
+impl HeldLine {
+    /// What a Hello tells of it.
+    pub(super) const fn head(&self) -> Head {
+        let Self { incarnation, stream, first, stored, chain, released: _ } = *self;
+        Head { incarnation, stream, first, next: stored, chain }
+    }
+}
+
+/// What the sender knows of one line.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) held: HeldLine,
+    pub(super) committed: Position,
+    pub(super) next: Position,
+    /// Ends of the batches in flight, oldest first.
+    pub(super) in_flight: VecDeque<Position>,
+    pub(super) resend_at: Option<Millis>,
+    pub(super) backoff: Backoff,
+}
+
+impl Line {
+    pub(super) fn new(held: HeldLine, committed: Position) -> Self {
+        Self {
+            held,
+            committed,
+            next: committed,
+            in_flight: VecDeque::new(),
+            resend_at: None,
+            backoff: Backoff::new(RESEND_AFTER_MIN, RESEND_AFTER_MAX),
+        }
+    }
+
+    pub(super) fn is(&self, incarnation: IncarnationId, stream: Stream) -> bool {
+        self.held.incarnation == incarnation && self.held.stream == stream
+    }
+
+    /// The receiver's cursor is the truth, also when it went back to a restored backup.
+    pub(super) fn start_at(&mut self, committed: Position) {
+        self.committed = committed;
+        self.backoff.succeed();
+        self.restart();
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.next = self.committed;
+        self.in_flight.clear();
+        self.resend_at = None;
+    }
+
+    pub(super) fn advance(&mut self, committed: Position, now: Millis) {
+        self.committed = committed;
+        self.next = self.next.max(committed);
+        while self.in_flight.front().is_some_and(|end| *end <= committed) {
+            self.in_flight.pop_front();
+        }
+        self.backoff.succeed();
+        self.resend_at = (!self.in_flight.is_empty()).then(|| now + self.backoff.current());
+    }
+
+    /// Whether what is in flight has been silent for too long.
+    pub(super) fn is_due(&self, now: Millis) -> bool {
+        self.resend_at.is_some_and(|at| at <= now)
+    }
+
+    /// The next thing to publish of this line, if there is any.
+    pub(super) fn next_send(&self) -> Option<SenderEffect> {
+        let HeldLine { incarnation, stream, first: held, stored, .. } = self.held;
+        let first = self.next;
+        if stored <= first {
+            None
+        } else if first < held {
+            Some(SenderEffect::SendGap { incarnation, stream, first, next: held })
+        } else {
+            Some(SenderEffect::Send { incarnation, stream, first })
+        }
+    }
+}
