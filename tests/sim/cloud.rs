@@ -130,7 +130,7 @@ impl Cloud {
                     Answer::Stale { .. } => self.owner = None,
                     Answer::Command { command, state } => {
                         if let JournalState::Closed(outcome) = state {
-                            self.close(&command, &outcome, base)?;
+                            close(&command, &outcome, base)?;
                         }
                     }
                 }
@@ -290,7 +290,7 @@ impl Cloud {
                 self.publish(command, base);
             }
             Decision::SendAgain => self.publish(command, base),
-            Decision::Expire => self.close(&command.id, &Outcome::Expired, base)?,
+            Decision::Expire => close(&command.id, &Outcome::Expired, base)?,
             Decision::Unconfirmed => {
                 if let Some(known) = base.disk.command_mut(&command.id) {
                     known.state = IssuerState::Unconfirmed;
@@ -308,25 +308,13 @@ impl Cloud {
         base.link.send_down(DownKind::Command, fieldgate_wire::encode_command(&message));
     }
 
-    fn close(
-        &self,
-        id: &CommandId,
-        outcome: &Outcome,
-        base: &mut Base<'_>,
-    ) -> Result<(), PowerCut> {
-        base.fuse.burn()?;
-        base.disk.close(id, outcome);
-        base.reference.cloud_committed(base.disk);
-        base.fuse.burn()
-    }
-
     /// An operator withdraws a command.
-    pub(crate) fn cancel(&self, id: &CommandId, base: &mut Base<'_>) -> Result<(), PowerCut> {
+    pub(crate) fn cancel(id: &CommandId, base: &mut Base<'_>) -> Result<(), PowerCut> {
         let Some(known) = base.disk.command_mut(id) else { return Ok(()) };
         let decision =
             decide(known.state, IssuerEvent::Cancel, known.command.not_after, utc(base.now));
         if decision == Decision::Cancel {
-            self.close(id, &Outcome::Cancelled, base)?;
+            close(id, &Outcome::Cancelled, base)?;
         }
         Ok(())
     }
@@ -351,13 +339,13 @@ impl Arrived {
             leaf,
             catalogue,
         };
-        let held = match (envelope.is_gap, leaf) {
+        let kept_as = match (envelope.is_gap, leaf) {
             (true, _) => Held::Gap,
             (false, Some(_)) => Held::Readable,
             (false, None) => Held::Opaque,
         };
         let (first, next, chain) = (head.first, head.next, head.chain);
-        let batch = CloudBatch { first, next, chain, held, body: Rc::from(body) };
+        let batch = CloudBatch { first, next, chain, held: kept_as, body: Rc::from(body) };
         Self { head, batch, outcomes }
     }
 
@@ -378,6 +366,14 @@ impl Arrived {
         }
         true
     }
+}
+
+/// Closes a command in the table, if it is open.
+fn close(id: &CommandId, outcome: &Outcome, base: &mut Base<'_>) -> Result<(), PowerCut> {
+    base.fuse.burn()?;
+    base.disk.close(id, outcome);
+    base.reference.cloud_committed(base.disk);
+    base.fuse.burn()
 }
 
 fn resume(gateway: &GatewayId, instance: &InstanceId, disk: &CloudDisk) -> Receiver<WireChain> {

@@ -315,7 +315,7 @@ impl Edge {
             DownKind::Need => {
                 let need = fieldgate_wire::decode_need(body).expect("the link keeps bytes");
                 if self.judge(&need.owner, kind, ground) {
-                    self.send_catalogue(need.catalogue, ground);
+                    send_catalogue(need.catalogue, ground);
                     self.sender.handle_need();
                 }
             }
@@ -380,14 +380,6 @@ impl Edge {
             |cursor: &Cursor| disk.chain_at((cursor.incarnation, cursor.stream), cursor.committed);
         self.sender.handle_welcome(welcome, chain_at);
         Ok(())
-    }
-
-    fn send_catalogue(&self, id: CatalogueId, ground: &mut Ground<'_>) {
-        let Some(body) = ground.disk.catalogues.get(&id).map(Rc::clone) else { return };
-        let catalogue = fieldgate_wire::decode_catalogue(&body).expect("it was encoded here");
-        for chunk in fieldgate_wire::chunk_catalogue(&catalogue) {
-            publish(UpKind::Catalogue, fieldgate_wire::encode_catalogue_chunk(&chunk), ground);
-        }
     }
 
     pub(crate) fn drain(&mut self, ground: &mut Ground<'_>) -> Result<(), PowerCut> {
@@ -577,6 +569,14 @@ impl Edge {
         ground.fuse.burn()?;
         self.executor.handle_reported(id);
         Ok(())
+    }
+}
+
+fn send_catalogue(id: CatalogueId, ground: &mut Ground<'_>) {
+    let Some(body) = ground.disk.catalogues.get(&id).map(Rc::clone) else { return };
+    let catalogue = fieldgate_wire::decode_catalogue(&body).expect("it was encoded here");
+    for chunk in fieldgate_wire::chunk_catalogue(&catalogue) {
+        publish(UpKind::Catalogue, fieldgate_wire::encode_catalogue_chunk(&chunk), ground);
     }
 }
 

@@ -23,6 +23,9 @@ use crate::invariants::{Broken, Promise};
 /// One record's name in the world, whatever positions it gets.
 pub(crate) type Identity = u64;
 
+/// A batch's bytes, shared with the disks.
+type Body = Rc<[u8]>;
+
 /// Where a record was sealed.
 struct Place {
     line: LineName,
@@ -46,7 +49,7 @@ pub(crate) struct Reference {
     places: BTreeMap<Identity, Vec<Place>>,
     /// Gave way to newer records, at some time, on some disk.
     evicted: BTreeSet<Identity>,
-    bodies: BTreeMap<(LineName, Position, Position), Vec<Rc<[u8]>>>,
+    bodies: BTreeMap<(LineName, Position, Position), Vec<Body>>,
     chains: BTreeMap<(LineName, Position), Vec<Digest>>,
     releasable: BTreeMap<LineName, Position>,
     executions: BTreeMap<CommandId, Vec<u32>>,
@@ -445,9 +448,7 @@ fn identities(content: &Content) -> Vec<Identity> {
             };
             samples.iter().map(|sample| of(&sample.value)).collect()
         }
-        Content::Events(records) => {
-            records.iter().filter_map(|record| event_identity(record)).collect()
-        }
+        Content::Events(records) => records.iter().filter_map(event_identity).collect(),
         Content::Outcomes(_) | Content::Gap(_) => Vec::new(),
     }
 }
