@@ -211,6 +211,7 @@ impl Task {
             self.send_pause(session, PauseReason::Suspended, SUSPENDED_PAUSE).await;
             return Ok(());
         }
+        self.announce(session).await;
         let arrived = Arrived::read(payload).map_err(Refusal::Unreadable)?;
         let known = match arrived.head.catalogue {
             Some(id) => self.catalogue(session, id).await?.is_some(),
@@ -219,6 +220,16 @@ impl Task {
         session.receiver.handle_batch(arrived.head, known);
         self.settle(session, Some(arrived), group).await;
         Ok(())
+    }
+
+    /// Behind a broker a gateway does not notice that this instance was started anew, and says no
+    /// Hello: its first batch tells that it is there and obeys.
+    async fn announce(&self, session: &mut Session) {
+        if !session.announced && !session.receiver.is_contested() {
+            session.announced = true;
+            let owner = self.owner(session);
+            self.parts.commands.ready(&session.gateway, &owner).await;
+        }
     }
 
     async fn handle_catalogue(

@@ -60,6 +60,8 @@ pub(super) struct Session {
     pub(super) receiver: Receiver<WireChain>,
     /// What its last Hello said of its daemon: name and version, and its configuration's number.
     pub(super) daemon: (String, u64),
+    /// The command task has been told whether it may be commanded.
+    pub(super) announced: bool,
     used_at: UtcMillis,
     catalogues: VecDeque<(CatalogueId, Readable)>,
 }
@@ -82,6 +84,7 @@ impl Session {
             checked_at: now,
             receiver: Receiver::resume(instance.clone(), chain, stored),
             daemon: (String::new(), 0),
+            announced: false,
             used_at: now,
             catalogues: VecDeque::new(),
         }

@@ -70,7 +70,8 @@ impl Task {
         }
     }
 
-    async fn send_welcome(&self, session: &Session, welcome: &Welcome) {
+    async fn send_welcome(&self, session: &mut Session, welcome: &Welcome) {
+        session.announced = true;
         let Welcome { owner, contested, .. } = welcome;
         let gateway = &session.gateway;
         tracing::info!(%gateway, epoch = owner.epoch.0, contested, "gateway welcomed");
@@ -98,7 +99,7 @@ impl Task {
         self.parts.down.send(&session.gateway, DownKind::Pause, encode_pause(&pause)).await;
     }
 
-    fn owner(&self, session: &Session) -> Owner {
+    pub(super) fn owner(&self, session: &Session) -> Owner {
         Owner { instance: self.parts.instance.clone(), epoch: session.receiver.epoch() }
     }
 

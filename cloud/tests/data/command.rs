@@ -68,6 +68,23 @@ async fn a_command_is_sent_once_it_is_durable_and_again_after_the_next_welcome()
     expect_state(&folder, "done").await;
 }
 
+/// Behind a broker a gateway does not notice that the cloud was killed, and says no Hello.
+#[tokio::test]
+async fn after_a_kill_a_gateway_that_goes_on_sending_is_commanded_without_a_hello() {
+    let folder = TempDir::new();
+    let mut world = World::start(&folder);
+    let mut edge = Gateway::new("g1", 1);
+    world.welcome(&edge).await;
+    world.kill().await;
+    let mut world = World::start(&folder);
+    submit(&world, "c1", BEGIN + Millis(60_000)).await;
+    let batch = edge.samples(&super::support::catalogue(), 3);
+    world.up("g1", UpKind::Batch, batch).await;
+    let sent = decode_command(&world.wait_for(DownKind::Command).await).expect("a command");
+    assert_eq!(sent.command.id.as_str(), "c1");
+    assert_eq!(sent.owner.epoch.0, 1);
+}
+
 #[tokio::test]
 async fn a_command_for_an_absent_gateway_expires_unsent() {
     let folder = TempDir::new();

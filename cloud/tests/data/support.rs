@@ -141,9 +141,23 @@ impl World {
         self.events.send(LinkEvent::Message(up)).await.expect("ingest runs");
     }
 
+    /// The next message down of this kind; others may come before it.
+    pub(super) async fn wait_for(&mut self, kind: DownKind) -> Vec<u8> {
+        loop {
+            let down = self.next().await;
+            if down.kind == kind {
+                return down.payload;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Down {
+        timeout(PATIENCE, self.down.recv()).await.expect("in time").expect("runs")
+    }
+
     /// The next message down, which must be of this kind.
     pub(super) async fn expect(&mut self, kind: DownKind) -> Vec<u8> {
-        let down = timeout(PATIENCE, self.down.recv()).await.expect("in time").expect("runs");
+        let down = self.next().await;
         assert_eq!(down.kind, kind, "to {}", down.gateway);
         down.payload
     }

@@ -125,12 +125,13 @@ impl BufferFile {
             .optional()
     }
 
-    /// Every line that still holds something or may still be written to, oldest incarnation first.
+    /// Every line that may be written to or ever held something, oldest incarnation first: a cloud
+    /// that came back from its backup must learn also of what is gone here.
     pub(super) fn lines(&self) -> rusqlite::Result<Vec<HeldLine>> {
         let mut statement = self.db.prepare_cached(
             "SELECT i.id, l.stream, l.first, l.released, l.stored, l.stored_chain
              FROM line l JOIN incarnation i ON i.ordinal = l.incarnation
-             WHERE l.incarnation = ?1 OR l.released < l.stored
+             WHERE l.incarnation = ?1 OR l.stored > 0
              ORDER BY l.incarnation, l.stream",
         )?;
         let rows = statement.query_map([self.current], |row| {
@@ -144,6 +145,13 @@ impl BufferFile {
             })
         })?;
         rows.collect()
+    }
+
+    /// How many records are sealed in the incarnation that is written to.
+    pub(super) fn sealed(&self) -> rusqlite::Result<u64> {
+        let mut statement =
+            self.db.prepare_cached("SELECT sum(stored) FROM line WHERE incarnation = ?1")?;
+        statement.query_row([self.current], |row| row.get::<_, i64>(0).map(i64::cast_unsigned))
     }
 
     /// The batch that starts at `first`, and where it ends.

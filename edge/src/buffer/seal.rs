@@ -116,11 +116,8 @@ impl BufferFile {
             append(&transaction, new, batch.content, batch.boot, batch.utc_offset)?;
         }
         transaction.execute("DELETE FROM batch WHERE incarnation = ?1", [old])?;
-        transaction.execute(
-            "UPDATE line SET first = stored, first_chain = stored_chain, released = stored
-             WHERE incarnation = ?1",
-            [old],
-        )?;
+        // The name belongs to the history that the cloud holds: nothing more is said under it.
+        transaction.execute("DELETE FROM line WHERE incarnation = ?1", [old])?;
         transaction.commit()?;
         self.current = new;
         Ok(())

@@ -48,6 +48,8 @@ impl Intake {
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     records: Intake,
+    /// How many records of each stream have left the front since the start.
+    left: [u64; 3],
     flushed: [usize; 3],
     since: Option<Millis>,
     last_at: Millis,
@@ -65,6 +67,7 @@ impl Tail {
         let excess = self.records.samples.len().saturating_sub(TAIL_MAX);
         if excess > 0 {
             self.records.samples.drain(..excess);
+            self.left[2] += excess as u64;
             self.flushed[2] = self.flushed[2].saturating_sub(excess);
             self.dropped += excess as u64;
         }
@@ -115,15 +118,45 @@ impl Tail {
     pub(super) fn flushed(&mut self) {
         let Intake { samples, events, outcomes, .. } = &self.records;
         self.flushed = [outcomes.len(), events.len(), samples.len()];
+    }
+
+    /// The states of all alarms here are durable.
+    pub(super) fn alarms_saved(&mut self) {
         self.records.alarms.clear();
     }
 
-    /// Everything here is sealed.
-    pub(super) fn sealed(&mut self) {
-        self.records = Intake::default();
-        self.flushed = [0; 3];
-        self.since = None;
+    /// Where the tail ends at this moment, counted from the start.
+    pub(super) fn end(&self) -> TailEnd {
+        let Intake { samples, events, outcomes, .. } = &self.records;
+        let lengths = [outcomes.len(), events.len(), samples.len()];
+        TailEnd([0, 1, 2].map(|stream| self.left[stream] + lengths[stream] as u64))
     }
+
+    /// Everything up to `end` is sealed; what came in after it is neither sealed nor flushed.
+    pub(super) fn sealed(&mut self, end: TailEnd) {
+        let ready = [0, 1, 2].map(|stream| end.0[stream].saturating_sub(self.left[stream]));
+        let Intake { samples, events, outcomes, .. } = &mut self.records;
+        let gone = [
+            drop_front(outcomes, ready[0]),
+            drop_front(events, ready[1]),
+            drop_front(samples, ready[2]),
+        ];
+        self.left = [0, 1, 2].map(|stream| self.left[stream] + gone[stream]);
+        self.flushed = [0; 3];
+        if self.records.samples.is_empty() {
+            self.since = None;
+        }
+    }
+}
+
+/// A place in the tail that stays the same whatever leaves its front meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TailEnd([u64; 3]);
+
+fn drop_front<T>(records: &mut Vec<T>, count: u64) -> u64 {
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(records.len());
+    records.drain(..count);
+    count as u64
 }
 
 /// The stream that a content belongs to; a gap says itself which.
@@ -229,6 +262,18 @@ mod tests {
         tail.push(intake((0..30).map(text).collect()), Millis(0));
         let counts: Vec<u64> = tail.unsealed(CATALOGUE).iter().map(|c| span(c).0).collect();
         assert_eq!(counts, [16, 14]);
+    }
+
+    #[test]
+    fn what_came_in_after_a_seal_began_stays() {
+        let mut tail = Tail::default();
+        tail.push(intake(vec![sample(1, 10)]), Millis(10));
+        let end = tail.end();
+        tail.push(intake((20..60_000).map(|at| sample(1, at)).collect()), Millis(20));
+        tail.sealed(end);
+        assert_eq!(tail.samples(), 50_000, "the sealed one had left by itself");
+        tail.sealed(tail.end());
+        assert_eq!(tail.samples(), 0);
     }
 
     #[test]

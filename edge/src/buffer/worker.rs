@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::file::BufferFile;
 use super::seal::Commit;
-use super::tail::{BATCH_SAMPLES_MAX, Intake, Tail};
+use super::tail::{BATCH_SAMPLES_MAX, Intake, Tail, TailEnd};
 use super::{BufferError, BufferOptions, BufferStats, Recovered};
 
 /// The file's name in its folder.
@@ -68,13 +68,25 @@ pub(super) struct Worker {
     file: Option<BufferFile>,
     catalogue: CatalogueId,
     tail: Tail,
-    /// A seal failed, which does not mean that it did not happen.
-    unsure: bool,
+    /// A commit failed, which does not mean that it did not happen.
+    unsure: Option<Unsure>,
+    /// The file may hold fragments of what is in the tail as not flushed.
+    doubtful: bool,
     releases: Vec<(IncarnationId, Stream, Position)>,
     /// Who waits for the next commit.
     waiting: Vec<oneshot::Sender<()>>,
     lines: watch::Sender<Vec<HeldLine>>,
     stats: watch::Sender<BufferStats>,
+}
+
+/// A commit of which nobody knows whether it happened.
+#[derive(Debug, Clone, Copy)]
+struct Unsure {
+    seal: bool,
+    /// What of the tail it covered.
+    end: TailEnd,
+    /// What was sealed before it.
+    before: u64,
 }
 
 impl Worker {
@@ -94,7 +106,8 @@ impl Worker {
             catalogue,
             file: Some(file),
             tail: Tail::default(),
-            unsure: false,
+            unsure: None,
+            doubtful: false,
             releases: Vec::new(),
             waiting: Vec::new(),
             lines: watch::Sender::new(Vec::new()),
@@ -188,6 +201,10 @@ impl Worker {
             }
             self.settle();
         }
+        // What a doubtful flush has left as fragments goes with the seal that holds it too.
+        let seal = seal || std::mem::take(&mut self.doubtful);
+        let end = self.tail.end();
+        let before = self.sealed();
         let Some(file) = &mut self.file else { return };
         let clock = self.options.clock;
         let now = clock.now();
@@ -203,14 +220,15 @@ impl Worker {
             now: self.tail.last_at().max(now),
         };
         if let Err(source) = file.commit(&commit) {
-            self.unsure |= seal;
+            self.unsure = Some(Unsure { seal, end, before });
             return self.fail(&source);
         }
         if seal {
-            self.tail.sealed();
+            self.tail.sealed(end);
         } else {
             self.tail.flushed();
         }
+        self.tail.alarms_saved();
         self.releases.clear();
         self.stats.send_modify(|stats| {
             stats.commits += 1;
@@ -223,19 +241,20 @@ impl Worker {
         }
     }
 
-    /// Finds out whether a seal that failed had happened all the same: then the lines have grown,
-    /// and sealing the tail again would double it.
+    /// Finds out whether a commit that failed had happened all the same: a seal shows by lines that
+    /// have grown, and sealing its records again would double them; a flush does not show, so its
+    /// fragments are replaced by a seal of everything.
     fn settle(&mut self) {
-        if !std::mem::take(&mut self.unsure) {
-            return;
+        let Some(unsure) = self.unsure.take() else { return };
+        self.doubtful = true;
+        if unsure.seal && unsure.before < self.sealed() {
+            self.tail.sealed(unsure.end);
         }
-        let known: u64 = self.lines.borrow().iter().map(|line| line.stored.0).sum();
-        let sealed = self
-            .read(BufferFile::lines)
-            .is_some_and(|lines| lines.iter().map(|line| line.stored.0).sum::<u64>() > known);
-        if sealed {
-            self.tail.sealed();
-        }
+    }
+
+    /// How many records are sealed in the incarnation that is written to.
+    fn sealed(&mut self) -> u64 {
+        self.read(BufferFile::sealed).unwrap_or_default()
     }
 
     /// Tells the others what is held and how big it is.

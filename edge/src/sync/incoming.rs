@@ -53,8 +53,9 @@ impl Task {
             DownKind::Command => {
                 let message = fieldgate_wire::decode_command(payload)?;
                 self.judge(&message.owner)?;
-                if self.contested || self.setup.withheld {
-                    tracing::warn!(command = %message.command.id, "withheld until readopted");
+                // Before the Welcome nobody has said whether our identity is in doubt.
+                if self.contested || self.setup.withheld || !self.sender.is_live() {
+                    tracing::warn!(command = %message.command.id, "withheld");
                 } else if self.outputs.commands.try_send(message.command).is_err() {
                     tracing::warn!("too many commands at once, the owner will send them again");
                 }

@@ -181,6 +181,9 @@ impl Task {
     }
 
     fn answer(&self, (command, state): Answered) {
+        if !self.sender.is_live() {
+            return;
+        }
         let answer = Answer::Command { command, state: journal_state(&state) };
         self.publish(UpKind::Answer, fieldgate_wire::encode_answer(&answer));
     }
