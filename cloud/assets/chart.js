@@ -3,7 +3,7 @@
 const POINTS = 360;
 const note = document.getElementById("plotnote");
 const plotBox = document.getElementById("plot");
-// Slots of equal width: begin, then max, min, mean, count; a slot without a value breaks the line.
+// Slots of equal width: begin, min, max, mean, counts; a slot without a value breaks the line.
 let charted = null, minutes = 60, plot = null, slots = [], width = 1, complete = false;
 
 function colours() {
@@ -19,11 +19,11 @@ function series() {
   const steps = slots.slice(1).map((slot, at) => slot.at - slots[at].at);
   const longest = Math.max(4 * width, 3 * median(steps));
   const columns = [[], [], [], []];
-  const push = (at, max, min, mean) => [at / 1000, max, min, mean].forEach((value, column) => columns[column].push(value));
+  const push = (at, min, max, mean) => [at / 1000, min, max, mean].forEach((value, column) => columns[column].push(value));
   slots.forEach((slot, place) => {
     const last = slots[place - 1];
     if (last && slot.at - last.at > longest) push(last.at + width, null, null, null);
-    push(slot.at, slot.max, slot.min, slot.mean);
+    push(slot.at, slot.min, slot.max, slot.mean);
   });
   return columns;
 }
@@ -55,12 +55,12 @@ function draw(row) {
     scales: { x: { time: true, range }, y: bool ? { range: [-0.1, 1.1] } : {} },
     axes: [{ ...axis, space: 64, values: (_, splits, __, ___, step) => splits.map((split) => clock(split, step)) }, side],
     series: [
-      { label: "at", value: (_, at) => (at ? local(at * 1000) : "–") },
-      { label: "max", stroke: "transparent", points: { show: false }, value },
+      { label: "at", value: (_, at) => (at ? localClock(new Date(at * 1000)) : "–") },
       { label: "min", stroke: "transparent", points: { show: false }, value },
+      { label: "max", stroke: "transparent", points: { show: false }, value },
       { label: "mean", stroke: accent, width: 2, paths, points: { size: 4 }, value },
     ],
-    bands: [{ series: [1, 2], fill: `${accent}2e` }],
+    bands: [{ series: [2, 1], fill: `${accent}2e` }],
     legend: { markers: { show: false } },
   }, series(), plotBox);
   latest();
@@ -84,13 +84,16 @@ async function chart() {
   const { items, width_ms, cut } = await answer.json();
   width = width_ms;
   complete = !cut;
-  slots = items.map(({ at, max, min, mean, count }) => ({ at: Date.parse(at), max, min, mean, count }));
+  slots = items.map(({ at, max, min, mean, count, bad }) => ({ at: Date.parse(at), max, min, mean, count, bad }));
   draw(row);
-  const bad = items.reduce((sum, item) => sum + item.bad, 0);
-  const count = items.reduce((sum, item) => sum + item.count, 0);
+  tell();
+}
+function tell() {
+  const bad = slots.reduce((sum, slot) => sum + slot.bad, 0);
+  const count = slots.reduce((sum, slot) => sum + slot.count, 0);
   const words = [count + bad ? `${count.toLocaleString("en").replaceAll(",", "\u202f")} samples` : "No samples in this range."];
   if (bad) words.push(`${bad} without a value`);
-  if (cut) words.push("too many to draw all: choose a shorter range");
+  if (!complete) words.push("too many to draw all: choose a shorter range");
   note.textContent = words.join(" · ");
 }
 function again() {
@@ -108,14 +111,17 @@ function extend(sample) {
       last.min = Math.min(last.min ?? value, value);
       last.mean = ((last.mean ?? 0) * last.count + value) / (last.count + 1);
       last.count += 1;
+    } else {
+      last.bad += 1;
     }
   } else {
     const begin = last ? last.at + Math.floor((at - last.at) / width) * width : at;
-    slots.push({ at: begin, max: value, min: value, mean: value, count: value === null ? 0 : 1 });
+    slots.push({ at: begin, max: value, min: value, mean: value, count: value === null ? 0 : 1, bad: value === null ? 1 : 0 });
     while (slots[0].at < at - minutes * 60000) slots.shift();
   }
   plot.setData(series());
   latest();
+  tell();
 }
 function choose(row) {
   document.querySelector("tr.chosen")?.classList.remove("chosen");

@@ -11,6 +11,10 @@ function local(at) {
   const date = new Date(at);
   return `${DAY.format(date)} ${CLOCK.format(date)} ${zone(date)}`;
 }
+// 20:11:32 GMT+1
+function localClock(at) {
+  return `${CLOCK.format(at)} ${zone(at)}`;
+}
 function ago(at) {
   const seconds = Math.max(0, Math.round((Date.now() - Date.parse(at)) / 1000));
   if (seconds < 2) return "now";
