@@ -9,7 +9,7 @@ const SILENCE_MS = 16 * 60000;
 const STATE_EVERY_MS = 5000;
 // A value that rests this long and then changes is pointed at; others move all the time.
 const RESTED_MS = 10000;
-let online = heading.dataset.online === "true", lostAt = null;
+let online = heading.dataset.online === "true", lostAt = Date.now();
 
 function plain(words) {
   return (words ?? "").replaceAll("`", "");
@@ -63,7 +63,7 @@ function onSample(sample) {
 document.addEventListener("animationend", (event) => event.target.closest("tr.fresh")?.classList.remove("fresh"));
 // A value is stale if nobody would tell us of another one, or if the next is long due.
 function markStale() {
-  const cut = !online || (lostAt !== null && Date.now() - lostAt > STREAM_LOST_MS);
+  const cut = !online || Date.now() - answeredAt > STREAM_LOST_MS || (lostAt !== null && Date.now() - lostAt > STREAM_LOST_MS);
   for (const row of document.querySelectorAll("tr[data-signal]")) {
     const { at } = row.querySelector("time").dataset;
     const gap = Number(row.dataset.gap ?? 0);
@@ -139,7 +139,8 @@ function listen() {
 async function readState() {
   const answer = await fetch(`/v1/gateways/${encodeURIComponent(gateway)}`);
   if (answer.status === 401) return location.reload();
-  if (!answer.ok) return;
+  if (!answer.ok) throw new Error(answer.statusText);
+  if (lostAt === null) document.getElementById("stream").textContent = "live";
   const known = await answer.json();
   const first = !document.querySelector("tr[data-signal]") && known.data_until;
   if (first) return location.reload();
@@ -149,7 +150,18 @@ async function readState() {
   document.getElementById("contested").hidden = !known.contested;
 }
 
-setInterval(() => { if (!document.hidden) readState().catch(() => {}); }, STATE_EVERY_MS);
+// A stream can stay open and silent while the service behind it is gone.
+let answeredAt = Date.now();
+async function look() {
+  if (document.hidden) { answeredAt = Date.now(); return; }
+  try {
+    await readState();
+    answeredAt = Date.now();
+  } catch {
+    document.getElementById("stream").textContent = "the service does not answer, values are old";
+  }
+}
+setInterval(look, STATE_EVERY_MS);
 setInterval(markStale, 1000);
 markStale();
 listen();
