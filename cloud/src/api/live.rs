@@ -42,8 +42,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 }
 
 #[utoipa::path(get, path = "/v1/gateways/{id}/live", tag = "gateways",
-    description = "Events `sample` {signal, value, unit, quality, at, provisional} and `alarm`; \
-        begins with the newest values. Ends after 15 minutes: connect again.",
+    description = "Events `sample` {signal, value, unit, quality, at, provisional}, `alarm`, \
+        and `missed` where the reader was too slow: the newest values follow, alarms are to be \
+        read again. Begins with the newest values. Ends after 15 minutes: connect again.",
     params(("id" = String, Path, description = "the gateway")),
     responses((status = 200, content_type = "text/event-stream", body = String),
         (status = 404, body = ProblemBody)))]
@@ -125,7 +126,13 @@ impl Viewer {
         }
         let news = match news {
             Ok(news) => news,
-            Err(BroadcastStreamRecvError::Lagged(_)) => return Some(self.snapshot()),
+            Err(BroadcastStreamRecvError::Lagged(updates)) => {
+                // A snapshot has no alarms: whoever shows them has to read them again.
+                let data = json!({ "updates": updates }).to_string();
+                let mut events = vec![Event::default().event("missed").data(data)];
+                events.extend(self.snapshot());
+                return Some(events);
+            }
         };
         if news.gateway != self.gateway {
             return Some(Vec::new());

@@ -9,11 +9,14 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 
 /// Name, media type, content.
-const ASSETS: [(&str, &str, &str); 7] = [
+const ASSETS: [(&str, &str, &str); 10] = [
     ("console.css", CSS, include_str!("../../assets/console.css")),
+    ("chart.js", JAVASCRIPT, include_str!("../../assets/chart.js")),
+    ("command.js", JAVASCRIPT, include_str!("../../assets/command.js")),
     ("fleet.js", JAVASCRIPT, include_str!("../../assets/fleet.js")),
     ("gateway.js", JAVASCRIPT, include_str!("../../assets/gateway.js")),
     ("icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
+    ("page.js", JAVASCRIPT, include_str!("../../assets/page.js")),
     ("uplot.css", CSS, include_str!("../../assets/uplot.css")),
     ("uplot.js", JAVASCRIPT, include_str!("../../assets/uplot.js")),
     ("uplot.LICENSE", "text/plain; charset=utf-8", include_str!("../../assets/uplot.LICENSE")),

@@ -28,6 +28,8 @@ pub(super) struct GatewayRow {
     pub(super) contested: bool,
     pub(super) seen: String,
     pub(super) seen_ago: String,
+    /// What its state is called.
+    pub(super) word: &'static str,
     pub(super) data: String,
     pub(super) data_ago: String,
     pub(super) alarms: u32,
@@ -37,9 +39,15 @@ pub(super) struct GatewayRow {
 impl GatewayRow {
     pub(super) fn new(state: &AppState, row: GatewayView) -> Self {
         let now = state.clock.now();
+        let online = state.is_online(&row);
         let never = |text: String| if text.is_empty() { "never".to_owned() } else { text };
         Self {
-            online: state.is_online(&row),
+            online,
+            word: match (online, row.last_seen_at) {
+                (true, _) => "online",
+                (false, Some(_)) => "offline",
+                (false, None) => "never connected",
+            },
             id: row.id.to_string(),
             name: row.name,
             contested: row.contested,

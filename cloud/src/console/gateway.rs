@@ -58,6 +58,7 @@ struct SignalRow {
     unit: String,
     writable: bool,
     value: String,
+    /// The API's word; a person reads it with spaces. Empty if good.
     quality: String,
     bad: bool,
     at: String,
@@ -69,6 +70,8 @@ struct CommandRow {
     device: String,
     signal: String,
     value: String,
+    unit: String,
+    read_back: String,
     state: &'static str,
     open: bool,
     by: String,
@@ -129,7 +132,7 @@ async fn make(state: &AppState, caller: &Caller, row: GatewayView) -> Result<Pag
         alarms: alarms.into_iter().map(|alarm| alarm_row(alarm, now)).collect(),
         devices,
         may_command: caller.scopes.contains(Scopes::COMMAND),
-        commands: commands.into_iter().map(|command| command_row(command, now)).collect(),
+        commands: commands.into_iter().map(|row| command_row(row, &catalogue, now)).collect(),
     })
 }
 
@@ -197,8 +200,18 @@ fn alarm_row(alarm: AlarmView, now: UtcMillis) -> AlarmRow {
     }
 }
 
-fn command_row(command: CommandView, now: UtcMillis) -> CommandRow {
+fn command_row(command: CommandView, catalogue: &Catalogue, now: UtcMillis) -> CommandRow {
+    let mut devices = catalogue.devices.iter();
+    let device = devices.find(|device| device.name.as_str() == command.device);
+    let mut signals = device.into_iter().flat_map(|device| &device.signals);
+    let signal = signals.find(|signal| signal.name.as_str() == command.signal);
     CommandRow {
+        unit: signal.map(|signal| signal.unit.clone()).unwrap_or_default(),
+        read_back: command
+            .read_back
+            .as_ref()
+            .map(|value| words::value(Some(value), Scale::IDENTITY))
+            .unwrap_or_default(),
         id: command.id.to_string(),
         device: command.device,
         signal: command.signal,
@@ -208,6 +221,7 @@ fn command_row(command: CommandView, now: UtcMillis) -> CommandRow {
         by: command.created_by,
         at: words::at(Some(command.created_at)),
         ago: words::ago(Some(command.created_at), now),
-        reason: command.reason.unwrap_or_default(),
+        // Backticks are for terminals.
+        reason: command.reason.unwrap_or_default().replace('`', ""),
     }
 }
