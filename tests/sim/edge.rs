@@ -12,8 +12,7 @@ use std::rc::Rc;
 use fieldgate_model::{Batch, Catalogue};
 use fieldgate_model::{
     BootId, CatalogueId, Command, CommandId, Content, Cursor, Event, EventRecord, Gap, GapReason,
-    Hello, IncarnationId, Millis, Outcome, OutcomeRecord, Owner, Position, Sample, UtcMillis,
-    Welcome,
+    Hello, IncarnationId, Millis, Outcome, OutcomeRecord, Owner, Position, UtcMillis, Welcome,
 };
 use fieldgate_protocol::command::{Entry, EntryState, Executor, ExecutorEffect};
 use fieldgate_protocol::uplink::{HeldLine, Sender, SenderEffect};
@@ -24,9 +23,7 @@ use crate::disk::{EdgeDisk, LineName};
 use crate::fuse::{Fuse, PowerCut};
 use crate::link::Link;
 use crate::reference::Reference;
-
-/// Samples of one sealed batch.
-const BATCH_SAMPLES_MAX: usize = 4;
+use crate::tail::Tail;
 
 /// How a commit of the buffer fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,42 +76,6 @@ pub(crate) struct Edge {
     waiting: Vec<CommandId>,
     catalogue: CatalogueId,
     pub(crate) unreadable: bool,
-}
-
-/// Records that are not sealed, and how many of them are durable as fragments.
-#[derive(Debug, Default)]
-pub(crate) struct Tail {
-    pub(crate) samples: Vec<Sample>,
-    pub(crate) events: Vec<EventRecord>,
-    pub(crate) outcomes: Vec<OutcomeRecord>,
-    flushed: [usize; 3],
-}
-
-impl Tail {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.samples.is_empty() && self.events.is_empty() && self.outcomes.is_empty()
-    }
-
-    fn counts(&self) -> [usize; 3] {
-        [self.outcomes.len(), self.events.len(), self.samples.len()]
-    }
-
-    fn contents(&self, from: [usize; 3], catalogue: CatalogueId) -> Vec<Content> {
-        let (outcomes, events) = (&self.outcomes[from[0]..], &self.events[from[1]..]);
-        let mut contents = Vec::new();
-        if !outcomes.is_empty() {
-            contents.push(Content::Outcomes(outcomes.to_vec()));
-        }
-        if !events.is_empty() {
-            contents.push(Content::Events(events.to_vec()));
-        }
-        for piece in self.samples[from[2]..].chunks(BATCH_SAMPLES_MAX) {
-            let mut samples = piece.to_vec();
-            samples.sort_by_key(|sample| sample.signal);
-            contents.push(Content::Samples { catalogue, samples });
-        }
-        contents
-    }
 }
 
 impl Edge {

@@ -12,6 +12,7 @@ mod link;
 mod reference;
 mod rng;
 mod table;
+mod tail;
 mod world;
 
 use std::collections::BTreeMap;

@@ -5,8 +5,8 @@
 //! - Nothing is sent before it is durable: a batch exists here only once [`Sender::handle_sealed`]
 //!   has announced it.
 //! - Nothing but Hello is sent before Welcome.
-//! - On every line `committed <= next <= stored` and `first <= released <= stored`. A cloud that
-//!   came back from its backup may have its cursor below `released`: what is still held is resent.
+//! - On every line `committed <= next <= stored` and `first <= released <= stored`. The cursor of a
+//!   cloud that came back from its backup may lie below `released`: what is still held is resent.
 //! - A batch is released only after the cloud has said that it may be.
 //! - Outcomes go before events, events before samples; in a stream, an old incarnation goes first.
 
@@ -95,9 +95,8 @@ impl Sender {
     /// The batch or gap that was handed out last cannot be loaded: the disk refuses, or it has given
     /// way and the lines are about to say so. It is tried again later.
     pub fn handle_absent(&mut self, incarnation: IncarnationId, stream: Stream, now: Millis) {
-        let delay =
-            self.line_mut(incarnation, stream).map_or(RESEND_AFTER_MIN, |l| l.backoff.current());
-        self.load_again_at = Some(now + delay);
+        let delay = self.line_mut(incarnation, stream).map(|line| line.backoff.current());
+        self.load_again_at = Some(now + delay.unwrap_or(RESEND_AFTER_MIN));
         // Still `loading`: the rest waits too, since what comes next would fail alike.
     }
 

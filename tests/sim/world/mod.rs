@@ -5,6 +5,8 @@
 //! - The seed decides everything: no clock, no threads, no order of a hash.
 //! - After the faults comes a time without any, in which everything must come to rest.
 
+mod healing;
+
 use fieldgate_model::{
     Action, Catalogue, CatalogueDevice, CatalogueSignal, Command, CommandId, DeviceName, Epoch,
     EventRecord, GatewayId, IncarnationId, InstanceId, Millis, Owner, Quality, Sample, Scale,
@@ -465,128 +467,6 @@ impl World {
         if what(&mut self.cloud, &mut base).is_err() {
             self.crash_cloud(true);
         }
-    }
-
-    /// A good link, good disks, and an operator who readopts what is contested.
-    fn heal(&mut self) -> Result<(), Broken> {
-        self.reference.tell(|| "         from here on all is well".to_owned());
-        self.edge_fuse.disarm();
-        self.cloud_fuse.disarm();
-        (self.fault, self.full, self.link.stalled) = (None, false, 0);
-        // A connection anew would repair what a dead timer breaks, and so hide it.
-        let live = self.edge.as_ref().is_some_and(|edge| edge.sender.is_live());
-        if !live || self.rng.one_in(2) {
-            self.cut();
-        } else if self.rng.one_in(2) {
-            // The last fault: what is held changes, and what was under way is lost without a word.
-            self.full = true;
-            self.on_edge(|edge, ground| edge.commit(false, ground));
-            self.link.up.clear();
-            self.link.down.clear();
-        }
-        for round in 1..=ROUNDS_MAX {
-            // What the cloud could not read, or a cloud that restarted behind a broker, leaves
-            // commands open until the next Welcome. History must come to rest without it.
-            if round.is_multiple_of(ROUNDS_MAX / 4) && self.behind().is_none() {
-                self.cut();
-            }
-            self.round();
-            self.check()?;
-            if self.is_at_rest() {
-                return Ok(());
-            }
-        }
-        let unrest = self.unrest();
-        self.reference.require(false, Promise::ComesToRest, || unrest);
-        self.check()
-    }
-
-    fn round(&mut self) {
-        if self.cloud_disk.contested {
-            self.cloud_disk.contested = false;
-            self.crash_cloud(true);
-        }
-        if !self.link.connected {
-            self.on_edge(Edge::connected);
-        }
-        self.on_edge(|edge, ground| if edge.is_due() { edge.commit(true, ground) } else { Ok(()) });
-        while self.deliver_up(0) {}
-        self.on_cloud(Cloud::commit);
-        while self.deliver_down(0) {}
-        self.on_edge(Edge::device_answers);
-        self.on_cloud(|cloud, base| cloud.look(false, base));
-        if self.link.is_empty() {
-            let due = self.edge.as_ref().and_then(|edge| edge.sender.poll_timeout());
-            let second = Millis(self.now.0 + 1_000);
-            self.now = due.map_or(second, |due| due.max(self.now).min(second));
-            self.on_edge(Edge::timeout);
-        }
-    }
-
-    fn is_at_rest(&self) -> bool {
-        self.unrest().is_empty()
-    }
-
-    /// A line that the cloud lacks something of.
-    fn behind(&self) -> Option<&DiskLine> {
-        let current = self.edge_disk.current();
-        self.edge_disk.lines.iter().find(|line| {
-            line.stored != self.cloud_disk.cursor(line.name)
-                && (line.stored.0 > 0 || line.name.0 == current)
-        })
-    }
-
-    /// What is not at rest.
-    fn unrest(&self) -> String {
-        let Some(edge) = &self.edge else { return "no edge".to_owned() };
-        let open = self.cloud_disk.commands.iter().find(|known| known.state != IssuerState::Closed);
-        if let Some(line) = self.behind() {
-            let cursor = self.cloud_disk.cursor(line.name);
-            format!("{line:?} is committed to {cursor:?}; {:?}", edge.sender)
-        } else if !edge.tail.is_empty() {
-            "the tail".to_owned()
-        } else if let Some(known) = open {
-            format!("{:?} in {:?}", known, edge.executor)
-        } else if edge.executor.entries().next().is_some() {
-            format!("{:?}", edge.executor)
-        } else if !self.link.is_empty() || self.cloud.has_group() {
-            "messages".to_owned()
-        } else {
-            String::new()
-        }
-    }
-
-    /// The states that a fault meets.
-    fn states(&self) -> Vec<&'static str> {
-        let edge = self.edge.as_ref().expect("an edge always runs");
-        let sender = match edge.sender.session() {
-            SessionState::Down => "sender down",
-            SessionState::Greeting => "sender greeting",
-            SessionState::Live => "sender live",
-            SessionState::Paused => "sender paused",
-        };
-        let receiver = if self.cloud.receiver.epoch() == Epoch(0) {
-            "receiver fresh"
-        } else if self.cloud.receiver.is_storing() {
-            "receiver storing"
-        } else {
-            "receiver welcomed"
-        };
-        let mut states = vec![sender, receiver];
-        for entry in edge.executor.entries() {
-            let state = match entry.state {
-                EntryState::Received => "executor received",
-                EntryState::Started => "executor started",
-                EntryState::Closed(_) => "executor closed",
-            };
-            if !states.contains(&state) {
-                states.push(state);
-            }
-        }
-        if states.len() == 2 {
-            states.push("executor idle");
-        }
-        states
     }
 }
 
