@@ -63,7 +63,8 @@ function draw(row) {
     bands: [{ series: [2, 1], fill: `${accent}2e` }],
     legend: { markers: { show: false } },
   }, series(), plotBox);
-  latest();
+  // The plot empties its legend once it has drawn, which is after this.
+  setTimeout(latest);
 }
 // Without a pointer the legend tells the newest.
 function latest() {
