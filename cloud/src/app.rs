@@ -46,7 +46,7 @@ use crate::store::{DATABASE_FILE, SqliteStore, StoreError, Writer};
 const READERS: usize = 4;
 
 /// Supervisors wait about ten seconds; half of that is promised.
-const STOP_MAX: Duration = Duration::from_secs(4);
+const STOP_MAX: Duration = Duration::from_secs(3);
 
 /// How the link reaches gateways.
 #[derive(Clone)]
@@ -185,6 +185,7 @@ pub async fn serve(
         .write(&options.data)
         .map_err(|source| ServeError::Data { path: options.data.clone(), source })?;
 
+    let last = writer.clone();
     let mut state = AppState::new(writer, readers, live, metrics, clock);
     state.link = Some(figures);
     state.wake = Arc::new(move |gateway: &GatewayId| commands.wake(gateway));
@@ -200,7 +201,7 @@ pub async fn serve(
         ended = tasks.join_next() => Err(ServeError::Ended(name_of(ended.as_ref()))),
     };
     stopping.send_replace(true);
-    drain(tasks, store_thread).await;
+    drain(tasks, &last, store_thread).await;
     result
 }
 
@@ -233,12 +234,13 @@ async fn serve_http(
 }
 
 /// Lets every task finish what it has taken in, for as long as [`STOP_MAX`].
-async fn drain(mut tasks: JoinSet<&'static str>, store_thread: JoinHandle<()>) {
+async fn drain(mut tasks: JoinSet<&'static str>, writer: &Writer, store_thread: JoinHandle<()>) {
     if timeout(STOP_MAX, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
         // An open stream of the console, mostly. What is acknowledged is durable.
         tasks.shutdown().await;
     }
-    // Every handle on the writer went with its task, so the thread ends after its last job.
+    // Not by dropping handles: the connection of an open stream still holds one.
+    writer.stop().await;
     let joined = tokio::task::spawn_blocking(move || store_thread.join().is_ok()).await;
     if !joined.unwrap_or(false) {
         tracing::error!("the store thread panicked");

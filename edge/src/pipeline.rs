@@ -80,7 +80,10 @@ struct Daemon {
     /// Kept so that a gateway without a bus has an engine; the engine ends when it goes.
     frames: mpsc::Sender<Frame>,
     engine: JoinHandle<Result<(), EngineError>>,
+    /// The uplink and its commands: they have something to finish.
     tasks: JoinSet<Ended>,
+    /// Socket, metrics and watchdog: they have not.
+    servers: JoinSet<Ended>,
     buffer: Buffer,
     sync: Option<watch::Receiver<SyncStatus>>,
     stopping: watch::Sender<bool>,
@@ -96,7 +99,8 @@ pub async fn run(
     tell_supervisor(sd_notify::NotifyState::Ready);
     let died = tokio::select! {
         () = stop => None,
-        ended = daemon.tasks.join_next() => ended.map(last_words),
+        Some(ended) = daemon.tasks.join_next() => Some(last_words(ended)),
+        Some(ended) = daemon.servers.join_next() => Some(last_words(ended)),
         _ = daemon.buses.join_next(), if !daemon.buses.is_empty() => {
             Some(("bus".to_owned(), "closed".to_owned()))
         }
@@ -153,11 +157,21 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
         started: clock.now(),
         config: Arc::clone(&config),
     };
-    spawn_servers(&handles, &mut tasks).await?;
-    tasks.spawn(named("watchdog", feed_watchdog(turns)));
+    let mut servers = JoinSet::new();
+    spawn_servers(&handles, &mut servers).await?;
+    servers.spawn(named("watchdog", feed_watchdog(turns)));
     let (devices, on) = (config.devices.len(), config.buses.len());
     tracing::info!(gateway = config.gateway.name, devices, buses = on, "running");
-    Ok(Daemon { buses, frames, engine: tokio::spawn(engine_task), tasks, buffer, sync, stopping })
+    Ok(Daemon {
+        buses,
+        frames,
+        engine: tokio::spawn(engine_task),
+        tasks,
+        servers,
+        buffer,
+        sync,
+        stopping,
+    })
 }
 
 impl Daemon {
@@ -170,6 +184,7 @@ impl Daemon {
             drop(timeout(STOP_MAX, &mut self.engine).await);
         }
         drain(&self.buffer, self.sync).await;
+        self.servers.shutdown().await;
         self.stopping.send_replace(true);
         let rest = async { while self.tasks.join_next().await.is_some() {} };
         drop(timeout(STOP_MAX, rest).await);

@@ -205,8 +205,8 @@ fn check_forecasts_what_a_good_file_will_do() {
     // The meter asks 3 times and the pump once, both every 200 ms.
     assert_eq!(bus["requests_per_s"], 20.0);
     assert_eq!(bus["devices"][1]["requests"][0]["start"], "hr:0 (4x0001)");
-    assert_eq!(bus["devices"][1]["bytes_per_cycle"], 12 + 9 + 2 * 6);
-    assert_eq!(json["forecast"]["samples_per_s"]["max"], 225.0);
+    assert_eq!(bus["devices"][1]["bytes_per_cycle"], 12 + 9 + 2 * 7);
+    assert_eq!(json["forecast"]["samples_per_s"]["max"], 230.0);
     assert_eq!(json["problems"], serde_json::json!([]));
 }
 

@@ -1,12 +1,18 @@
 //! Sessions of the command lines: stdout is data, stderr is talk, and the exit status says which.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use fieldgate_tests::harness::{Ended, Process, Scratch, Simulator, binary};
+use fieldgate_tests::harness::{
+    Cloud, CloudOptions, Ended, EventSource, Process, Scratch, Simulator, binary,
+};
 use serde_json::Value;
 
 use crate::rig::{PUMP, alone};
+
+/// What a stop is allowed, whatever is going on.
+const STOP_AT_MOST: Duration = Duration::from_secs(5);
 
 #[test]
 fn help_and_version_are_data_and_good() -> Result<()> {
@@ -89,6 +95,23 @@ fn status_says_what_is_wrong_and_a_stopped_gateway_is_gone_in_time() -> Result<(
     let screen = edge.verb(&["status"])?;
     ensure!(screen.stdout.lines().count() <= 25, "more than a screen:\n{}", screen.stdout);
     edge.stop()
+}
+
+/// A viewer may stay for ever; the service must not stay with it.
+#[test]
+fn a_cloud_stops_in_time_while_somebody_watches() -> Result<()> {
+    let scratch = Scratch::new("fieldgate-watched")?;
+    let mut cloud = Cloud::start(&scratch, CloudOptions::default())?;
+    cloud.add_tenant("acme")?;
+    let credentials = scratch.path().join("credentials.toml");
+    let gateway = cloud.add_gateway("acme", "g", "mqtts://127.0.0.1:8883", &credentials)?;
+    let token = cloud.add_token("acme", "read", "viewer")?;
+    let url = format!("{}/v1/gateways/{gateway}/live", cloud.http());
+    let viewer = EventSource::open(&url, &token)?;
+    let status = cloud.process().stop(STOP_AT_MOST)?;
+    ensure!(status.success(), "the cloud ended with {status}");
+    drop(viewer);
+    cloud.restart()
 }
 
 fn run(name: &str, arguments: &[&str], folder: &Path) -> Result<Ended> {

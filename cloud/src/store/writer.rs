@@ -14,9 +14,15 @@ use super::{Store, StoreError};
 /// A few jobs wait while one runs; more would only make their callers' waiting invisible.
 const QUEUE_MAX: usize = 64;
 
-type Job = Box<dyn FnOnce(&mut dyn Store) + Send>;
+type Operation = Box<dyn FnOnce(&mut dyn Store) + Send>;
 
-/// A handle on the writing thread. When the last one is dropped, the thread ends.
+/// What the thread is asked.
+enum Job {
+    Run(Operation),
+    Stop,
+}
+
+/// A handle on the writing thread, which ends when it is told to or when the last handle is dropped.
 #[derive(Clone)]
 pub struct Writer {
     jobs: mpsc::Sender<Job>,
@@ -29,7 +35,7 @@ impl Writer {
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE_MAX);
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || {
-            while let Some(job) = queue.blocking_recv() {
+            while let Some(Job::Run(job)) = queue.blocking_recv() {
                 job(&mut store);
             }
         })?;
@@ -44,11 +50,19 @@ impl Writer {
         operation: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |store| {
+        let job = Box::new(move |store: &mut dyn Store| {
             // A caller that went away does not want the answer.
             drop(answer.send(operation(store)));
         });
-        self.jobs.send(job).await.map_err(|_| StoreError::Stopped)?;
+        self.jobs.send(Job::Run(job)).await.map_err(|_| StoreError::Stopped)?;
         answered.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Ends the thread after the jobs that are queued. A stream that somebody still reads holds a
+    /// handle for as long as it likes, and must not keep the service from stopping.
+    pub async fn stop(&self) {
+        if self.jobs.send(Job::Stop).await.is_err() {
+            tracing::debug!("the store thread has ended by itself");
+        }
     }
 }

@@ -67,7 +67,8 @@ impl Failure {
 /// The threads, one a parser source.
 pub(super) struct Parsers {
     threads: BTreeMap<String, Thread>,
-    results: mpsc::Sender<Parsed>,
+    /// `None` once no more frames will come.
+    results: Option<mpsc::Sender<Parsed>>,
     clock: Clock,
 }
 
@@ -80,7 +81,7 @@ struct Thread {
 
 impl Parsers {
     pub(super) fn new(results: mpsc::Sender<Parsed>, clock: Clock) -> Self {
-        Self { threads: BTreeMap::new(), results, clock }
+        Self { threads: BTreeMap::new(), results: Some(results), clock }
     }
 
     /// Starts the thread of this parser, if it is not running.
@@ -88,14 +89,11 @@ impl Parsers {
         if self.threads.contains_key(&spec.source) {
             return Ok(());
         }
+        let Some(results) = self.results.clone() else { return Ok(()) };
         let (jobs, inbox) = mpsc::channel(WAITING_MAX);
         let (loaded, outcome) = std::sync::mpsc::sync_channel(1);
         let running_since = Arc::new(AtomicU64::new(0));
-        let runner = Runner {
-            since: Arc::clone(&running_since),
-            results: self.results.clone(),
-            clock: self.clock,
-        };
+        let runner = Runner { since: Arc::clone(&running_since), results, clock: self.clock };
         let (file, source) = (spec.file.clone(), spec.source.clone());
         std::thread::Builder::new()
             .name(format!("parser {file}"))
@@ -127,6 +125,12 @@ impl Parsers {
     ) -> bool {
         let job = Job { device, name: name.clone(), at, image };
         self.threads.get(&spec.source).is_some_and(|thread| thread.jobs.try_send(job).is_ok())
+    }
+
+    /// No more frames will come: the threads end with what they have, and the results with them.
+    pub(super) fn close(&mut self) {
+        self.threads.clear();
+        self.results = None;
     }
 
     /// Cuts off what has run for too long.

@@ -62,13 +62,14 @@ pub async fn run(
     let mut flush = tokio::time::interval(Duration::from_millis(setup.flush.0.max(10)));
     flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut task = Task::new(setup, Parsers::new(results, Clock), buffer)?;
+    let mut polling = true;
     loop {
         let alarm_due = task.alarm_due();
         let wake = tokio::select! {
             biased;
             Some(request) = requests.recv() => Wake::Request(request),
             parsed = parsed.recv() => Wake::Parsed(parsed),
-            frame = frames.recv() => Wake::Frame(frame),
+            frame = frames.recv(), if polling => Wake::Frame(frame),
             () = tokio::time::sleep(alarm_due.unwrap_or_default()), if alarm_due.is_some() => {
                 Wake::Alarm
             }
@@ -78,7 +79,12 @@ pub async fn run(
         let found = match wake {
             Wake::Frame(Some(frame)) => task.handle_frame(frame),
             Wake::Parsed(Some(parsed)) => task.handle_parsed(parsed),
-            Wake::Frame(None) | Wake::Parsed(None) => return Ok(()),
+            Wake::Frame(None) => {
+                polling = false;
+                task.parsers.close();
+                continue;
+            }
+            Wake::Parsed(None) => return Ok(()),
             Wake::Request(request) => task.handle_request(request),
             Wake::Alarm => task.handle_alarms(),
             Wake::Flush => {

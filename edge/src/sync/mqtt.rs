@@ -32,7 +32,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// TCP, TLS and CONNACK together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const RECONNECT_MIN: Millis = Millis(500);
-const RECONNECT_MAX: Millis = Millis(60_000);
+/// A gateway is back soon after its cloud is, and a thousand of them knock 70 times a second.
+const RECONNECT_MAX: Millis = Millis(15_000);
 
 /// What the transport tells.
 #[derive(Debug)]
