@@ -365,11 +365,19 @@ impl Reference {
         }
     }
 
+    /// A twin under the same name had its own record committed at this place, and the Ack for that
+    /// released ours. An Ack names a position and no chain, so the two cannot be told apart.
+    fn is_shadowed(&self, identity: Identity, cloud: &CloudDisk) -> bool {
+        let taken = |place: &Place| place.at < cloud.cursor(place.line).0;
+        self.places.get(&identity).is_some_and(|places| places.iter().all(taken))
+    }
+
     /// What holds when everything has come to rest.
     pub(crate) fn check_end(&mut self, edge: &EdgeDisk, cloud: &CloudDisk) {
         for identity in self.flushed.clone() {
             let there = self.is_committed(identity, cloud)
-                || self.edge_restored && self.evicted.contains(&identity);
+                || self.edge_restored && self.evicted.contains(&identity)
+                || self.edge_restored && self.is_shadowed(identity, cloud);
             let places = format!("{:?}", self.places.get(&identity));
             self.require(there, Promise::NothingLost, || {
                 format!("record {identity} was flushed, is not committed and in no gap: {places}")

@@ -66,9 +66,12 @@ impl World {
     /// A line that the cloud lacks something of.
     fn behind(&self) -> Option<&DiskLine> {
         let current = self.edge_disk.current();
+        // What a twin's message committed after our Welcome shows only at the next Hello.
+        let twins = self.reference.edge_restored;
         self.edge_disk.lines.iter().find(|line| {
-            line.stored != self.cloud_disk.cursor(line.name)
-                && (line.stored.0 > 0 || line.name.0 == current)
+            let cursor = self.cloud_disk.cursor(line.name);
+            let behind = if twins { cursor < line.stored } else { cursor != line.stored };
+            behind && (line.stored.0 > 0 || line.name.0 == current)
         })
     }
 
