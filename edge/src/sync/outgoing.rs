@@ -46,6 +46,8 @@ impl Task {
             owner: self.fence.owner().cloned(),
             burned: self.fence.burned(),
             heads: self.sender.heads(),
+            // The executor is another task's, and there is no managed configuration: no cloud decides
+            // by either number.
             open_commands: 0,
             generation: 0,
             software: concat!("fieldgate/", env!("CARGO_PKG_VERSION")).to_owned(),
