@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use fieldgate_edge::clock::Clock;
 use fieldgate_edge::drivers::modbus_tcp::LinkState;
+use fieldgate_modbus::register::ReadReply;
 use fieldgate_model::Cause;
-use fieldgate_rules::register::ReadReply;
 
 use self::driver_kit::{Bad, Rig, Server, device, read, registers};
 

@@ -4,8 +4,8 @@ mod driver_kit;
 
 use fieldgate_edge::clock::Clock;
 use fieldgate_edge::drivers::{Job, WriteResult};
+use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use fieldgate_model::{Cause, Millis};
-use fieldgate_rules::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use tokio::sync::oneshot;
 
 use self::driver_kit::{Bad, Request, Rig, Server, device, read, registers};

@@ -1,7 +1,7 @@
 //! What a configuration will ask of its buses and write to its disk, before it runs.
 
+use fieldgate_modbus::register::ReadRequest;
 use fieldgate_model::Millis;
-use fieldgate_rules::register::ReadRequest;
 use fieldgate_rules::signal::Report;
 use serde::Serialize;
 
@@ -129,7 +129,7 @@ fn plan_of(device: &DeviceConfig) -> DevicePlan {
 }
 
 fn planned(read: ReadRequest) -> PlannedRead {
-    let start = fieldgate_rules::register::Address { table: read.table, offset: read.start };
+    let start = fieldgate_modbus::register::Address { table: read.table, offset: read.start };
     PlannedRead { start: start.to_string(), count: read.count }
 }
 
@@ -155,7 +155,7 @@ fn float(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fieldgate_rules::register::Table;
+    use fieldgate_modbus::register::Table;
 
     #[test]
     fn a_read_costs_its_headers_and_its_data() {

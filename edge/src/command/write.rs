@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use fieldgate_modbus::register::{ReadReply, ReadRequest, WriteRequest};
 use fieldgate_model::{
     Action, Cause, Command, DeviceName, FailureKind, Millis, Outcome, SignalName, Value,
 };
 use fieldgate_rules::decode::decode;
 use fieldgate_rules::encode::{EncodeError, Write, encode, matches};
 use fieldgate_rules::plan::Image;
-use fieldgate_rules::register::{ReadReply, ReadRequest, WriteRequest};
 use fieldgate_rules::signal::SignalSpec;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};

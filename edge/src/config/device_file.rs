@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use fieldgate_modbus::register::UnitId;
 use fieldgate_model::{DeviceName, Millis};
 use fieldgate_rules::profile::Profile;
-use fieldgate_rules::register::UnitId;
 
 use super::fields::{Fields, Found, Wrong, list, nearest};
 use super::file::{parse_host_port, read_duration};

@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fieldgate_modbus::register::UnitId;
 use fieldgate_model::{Catalogue, CatalogueDevice, DeviceName, Millis};
 use fieldgate_rules::profile::Profile;
-use fieldgate_rules::register::UnitId;
 
 mod device_file;
 mod fields;

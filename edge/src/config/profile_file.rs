@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use fieldgate_modbus::register::{Address, ReadRequest, Table};
 use fieldgate_model::{Cause, Millis, Quality, Severity, SignalName, Value, ValueKind};
 use fieldgate_rules::alarm::{AlarmRule, Limit};
 use fieldgate_rules::profile::{Expected, ParserSpec, Profile, ProfileTest};
-use fieldgate_rules::register::{Address, ReadRequest, Table};
 use fieldgate_rules::signal::{SignalSource, SignalSpec};
 use serde::Deserialize;
 use toml::Spanned;

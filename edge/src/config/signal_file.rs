@@ -1,7 +1,7 @@
 //! `[[signal]]` of a profile: TOML to a [`SignalSpec`] that cannot be wrong.
 
+use fieldgate_modbus::register::{Address, AddressError, Table};
 use fieldgate_model::{Millis, Scale, SignalName, ValueKind};
-use fieldgate_rules::register::{Address, AddressError, Table};
 use fieldgate_rules::signal::{DataType, Report, SignalSource, SignalSpec, WordOrder};
 use serde::Deserialize;
 use toml::de::DeValue;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use fieldgate_rules::register::Table;
+use fieldgate_modbus::register::Table;
 
 use super::*;
 

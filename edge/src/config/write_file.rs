@@ -1,6 +1,6 @@
 //! `write` of a `[[signal]]`: which function code, and whether there is anything to write to.
 
-use fieldgate_rules::register::Table;
+use fieldgate_modbus::register::Table;
 use fieldgate_rules::signal::{SignalSource, WriteFunction, WriteSpec};
 use serde::Deserialize;
 

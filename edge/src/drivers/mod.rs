@@ -4,8 +4,8 @@
 
 pub mod modbus_tcp;
 
+use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use fieldgate_model::{Cause, Millis};
-use fieldgate_rules::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use tokio::sync::oneshot;
 
 /// Place of a device in the configuration.

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fieldgate_modbus::register::{ReadReply, Table};
 use fieldgate_model::{Cause, DeviceName, Millis};
 use fieldgate_rules::plan::Image;
 use fieldgate_rules::profile::ParserSpec;
-use fieldgate_rules::register::{ReadReply, Table};
 use fieldgate_script::{Block, Cancel, DeviceState, Frame, Limits, Parser, Reading, ScriptError};
 use tokio::sync::mpsc;
 

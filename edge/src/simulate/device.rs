@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use fieldgate_model::{Millis, SignalName, Value};
 use fieldgate_rules::encode::encode_registers;
 use fieldgate_rules::profile::Profile;
-use fieldgate_rules::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use fieldgate_rules::signal::{DataType, SignalSource, SignalSpec, WordOrder};
 
 use super::wave;
@@ -96,7 +96,7 @@ impl Device {
     }
 
     /// Keeps what is written, if it may be.
-    pub(super) fn write(&mut self, write: &WriteRequest) -> Result<(), Refusal> {
+    pub(super) fn write(&mut self, write: &WriteRequest, time: Millis) -> Result<(), Refusal> {
         let (table, start, words): (_, _, Vec<u16>) = match write {
             WriteRequest::Coil { offset, on } => (Table::Coil, *offset, vec![u16::from(*on)]),
             WriteRequest::Register { offset, word } => {
@@ -107,6 +107,12 @@ impl Device {
             }
             WriteRequest::Registers { start, words } => {
                 (Table::HoldingRegister, *start, words.clone())
+            }
+            WriteRequest::MaskRegister { offset, and, or } => {
+                let at = ReadRequest { table: Table::HoldingRegister, start: *offset, count: 1 };
+                let words = self.words(at, self.reads, time)?;
+                let word = words.first().copied().unwrap_or_default() & and | or & !and;
+                (Table::HoldingRegister, *offset, vec![word])
             }
         };
         let count = u16::try_from(words.len()).map_err(|_| Refusal::Value)?;

@@ -22,8 +22,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use fieldgate_modbus::register::UnitId;
 use fieldgate_rules::profile::Profile;
-use fieldgate_rules::register::UnitId;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};

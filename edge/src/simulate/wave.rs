@@ -110,8 +110,8 @@ fn mix(bits: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use fieldgate_modbus::register::{Address, Table};
     use fieldgate_model::{Scale, SignalName};
-    use fieldgate_rules::register::{Address, Table};
     use fieldgate_rules::signal::{DataType, Report, SignalSource, WordOrder, WriteSpec};
 
     use super::*;

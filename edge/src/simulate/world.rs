@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
+use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use fieldgate_model::{Millis, Value};
-use fieldgate_rules::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
@@ -102,7 +102,7 @@ impl World {
                 }
             },
             Wanted::Write(write) => {
-                device.write(&write)?;
+                device.write(&write, time)?;
                 match write {
                     WriteRequest::Coil { offset, on } => Response::WriteSingleCoil(offset, on),
                     WriteRequest::Register { offset, word } => {
@@ -113,6 +113,9 @@ impl World {
                     }
                     WriteRequest::Registers { start, words } => {
                         Response::WriteMultipleRegisters(start, length(words.len()))
+                    }
+                    WriteRequest::MaskRegister { offset, and, or } => {
+                        Response::MaskWriteRegister(offset, and, or)
                     }
                 }
             }
@@ -207,8 +210,11 @@ fn wanted(request: &Request<'_>) -> Option<Wanted> {
         Request::WriteMultipleRegisters(start, words) => {
             Some(Wanted::Write(WriteRequest::Registers { start: *start, words: words.to_vec() }))
         }
+        Request::MaskWriteRegister(offset, and, or) => {
+            let (offset, and, or) = (*offset, *and, *or);
+            Some(Wanted::Write(WriteRequest::MaskRegister { offset, and, or }))
+        }
         Request::ReportServerId
-        | Request::MaskWriteRegister(..)
         | Request::ReadWriteMultipleRegisters(..)
         | Request::ReadDeviceIdentification(..)
         | Request::Custom(..) => None,

@@ -1,7 +1,7 @@
 //! A technician's write: on the same path as the cloud's, and recorded with who it was.
 
+use fieldgate_modbus::register::{Address, Table, WriteRequest};
 use fieldgate_model::{Event, EventRecord, Millis, Value, ValueKind};
-use fieldgate_rules::register::{Address, Table, WriteRequest};
 
 use super::message::{Refusal, WriteAsk, WriteDone};
 use super::read;
@@ -128,6 +128,10 @@ fn describe(request: &WriteRequest) -> String {
         }
         WriteRequest::Registers { start, words: values } => {
             format!("FC 16 {} = {}", place(Table::HoldingRegister, *start), words(values))
+        }
+        WriteRequest::MaskRegister { offset, and, or } => {
+            let at = place(Table::HoldingRegister, *offset);
+            format!("FC 22 {at} and {} or {}", words(&[*and]), words(&[*or]))
         }
     }
 }

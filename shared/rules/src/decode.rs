@@ -157,8 +157,8 @@ mod tests {
     use fieldgate_model::{Scale, SignalName};
 
     use super::*;
-    use crate::register::{Address, ReadReply, ReadRequest, Table};
     use crate::signal::Report;
+    use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table};
 
     const AT: Address = Address { table: Table::HoldingRegister, offset: 10 };
 

@@ -11,8 +11,10 @@ use fieldgate_model::{SignalName, Value, ValueKind};
 use thiserror::Error;
 
 use crate::decode::{to_float, to_integer};
-use crate::register::{Address, ReadReply, ReadRequest, Table, WRITE_REGISTERS_MAX, WriteRequest};
 use crate::signal::{DataType, SignalSource, SignalSpec, WordOrder, WriteFunction};
+use fieldgate_modbus::register::{
+    Address, ReadReply, ReadRequest, Table, WRITE_REGISTERS_MAX, WriteRequest,
+};
 
 /// A write, and the read that shows whether it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,10 +114,16 @@ pub fn matches(wrote: &WriteRequest, read_back: &ReadReply) -> bool {
         (WriteRequest::Coils { states, .. }, ReadReply::Bits(bits)) => bits == states,
         (WriteRequest::Register { word, .. }, ReadReply::Registers(words)) => words == &[*word],
         (WriteRequest::Registers { words, .. }, ReadReply::Registers(read)) => read == words,
-        (WriteRequest::Coil { .. } | WriteRequest::Coils { .. }, ReadReply::Registers(_))
-        | (WriteRequest::Register { .. } | WriteRequest::Registers { .. }, ReadReply::Bits(_)) => {
-            false
+        (WriteRequest::MaskRegister { and, or, .. }, ReadReply::Registers(words)) => {
+            matches!(words.as_slice(), [word] if word & !and == or & !and)
         }
+        (WriteRequest::Coil { .. } | WriteRequest::Coils { .. }, ReadReply::Registers(_))
+        | (
+            WriteRequest::Register { .. }
+            | WriteRequest::Registers { .. }
+            | WriteRequest::MaskRegister { .. },
+            ReadReply::Bits(_),
+        ) => false,
     }
 }
 

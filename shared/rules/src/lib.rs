@@ -9,5 +9,4 @@ pub mod encode;
 pub mod plan;
 pub mod poll;
 pub mod profile;
-pub mod register;
 pub mod signal;

@@ -8,8 +8,8 @@
 
 use fieldgate_model::Cause;
 
-use crate::register::{ReadReply, ReadRequest, Table};
 use crate::signal::SignalSpec;
+use fieldgate_modbus::register::{ReadReply, ReadRequest, Table};
 
 /// The requests that bring every declared signal and everything the parser reads, ordered by table
 /// and address.

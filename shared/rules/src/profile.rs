@@ -8,8 +8,8 @@ use fieldgate_model::{CatalogueDevice, Cause, DeviceName, Millis, SignalName, Va
 use crate::alarm::AlarmRule;
 use crate::decode::{accept, decode, to_float, to_integer};
 use crate::plan::{Image, plan};
-use crate::register::{Address, ReadReply, ReadRequest};
 use crate::signal::{SignalSource, SignalSpec};
+use fieldgate_modbus::register::{Address, ReadReply, ReadRequest};
 
 /// The type of a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -265,8 +265,8 @@ mod tests {
     use fieldgate_model::Scale;
 
     use super::*;
-    use crate::register::Table;
     use crate::signal::{DataType, Report, WordOrder};
+    use fieldgate_modbus::register::Table;
 
     fn name(text: &str) -> SignalName {
         SignalName::new(text).expect("a name")

@@ -4,7 +4,7 @@ use std::fmt;
 
 use fieldgate_model::{CatalogueSignal, Millis, Scale, SignalName, Value, ValueKind};
 
-use crate::register::{Address, ReadRequest};
+use fieldgate_modbus::register::{Address, ReadRequest};
 
 /// One declared signal of a profile.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,8 +1,8 @@
 //! Jobs on the live bus: reads and writes that people and commands asked for.
 
+use fieldgate_modbus::fault::Fault;
+use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId};
 use fieldgate_model::Cause;
-use fieldgate_rules::poll::Fault;
-use fieldgate_rules::register::{ReadReply, ReadRequest, UnitId};
 
 use super::link::{Ask, Failure, Line, Reply};
 use crate::drivers::{Job, WriteResult};

@@ -18,9 +18,9 @@ use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use fieldgate_modbus::fault::Fault;
+use fieldgate_modbus::register::{ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use fieldgate_model::Millis;
-use fieldgate_rules::poll::Fault;
-use fieldgate_rules::register::{ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_modbus::client::{Client as _, Context, tcp};
@@ -115,7 +115,13 @@ impl Line {
                 link.is_proven = true;
                 self.link = Some(link);
             }
-            Err(Fault::NoAnswer | Fault::NoLink | Fault::LinkLost | Fault::Malformed) => {}
+            Err(
+                Fault::NoAnswer
+                | Fault::NoLink
+                | Fault::LinkLost
+                | Fault::Checksum
+                | Fault::Malformed,
+            ) => {}
         }
         answer.map_err(Failure::Fault)
     }
@@ -149,6 +155,9 @@ fn to_wire(ask: &Ask) -> Request<'_> {
             }
             WriteRequest::Registers { start, words } => {
                 Request::WriteMultipleRegisters(*start, Cow::Borrowed(words))
+            }
+            WriteRequest::MaskRegister { offset, and, or } => {
+                Request::MaskWriteRegister(*offset, *and, *or)
             }
         },
     }
@@ -186,6 +195,10 @@ fn from_wire(ask: &Ask, response: Response) -> Option<Reply> {
                     WriteRequest::Registers { start, words },
                     Response::WriteMultipleRegisters(at, count),
                 ) => *start == at && words.len() == usize::from(count),
+                (
+                    WriteRequest::MaskRegister { offset, and, or },
+                    Response::MaskWriteRegister(at, echo_and, echo_or),
+                ) => (*offset, *and, *or) == (at, echo_and, echo_or),
                 _ => false,
             };
             is_echo.then_some(Reply::Written)

@@ -14,11 +14,10 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
+use fieldgate_modbus::fault::Fault;
+use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId};
 use fieldgate_model::{Cause, Millis};
-use fieldgate_rules::poll::{
-    Fault, Jitter, PollDevice, PollEffect, PollSlot, PollSnapshot, Poller,
-};
-use fieldgate_rules::register::{ReadReply, ReadRequest, UnitId};
+use fieldgate_rules::poll::{Jitter, PollDevice, PollEffect, PollSlot, PollSnapshot, Poller};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;

@@ -2,7 +2,9 @@
 
 use fieldgate_model::Millis;
 
-use super::{BreakerState, Fault, PollDevice, PollSnapshot};
+use fieldgate_modbus::fault::Fault;
+
+use super::{BreakerState, PollDevice, PollSnapshot};
 
 /// First pause of a silent unit. A device that reboots is back within a few seconds.
 const PROBE_AFTER_MIN: Millis = Millis(1_000);
@@ -111,12 +113,12 @@ impl Device {
             return self.go_on();
         };
         self.known.count(fault);
-        cycle.lost = cycle.lost + fault.wasted(spent, self.spec.timeout);
+        cycle.lost = cycle.lost + wasted(fault, spent, self.spec.timeout);
         if cycle.lost >= self.spec.timeout {
             self.known.breaker = BreakerState::Open;
             self.pause_until = now + self.probe_after;
             self.probe_after = Millis(self.probe_after.0 * 2).min(PROBE_AFTER_MAX);
-        } else if fault.is_sign_of_life() {
+        } else if is_sign_of_life(fault) {
             self.close_breaker();
         }
         match self.known.breaker {
@@ -160,24 +162,24 @@ impl Device {
     }
 }
 
-impl Fault {
-    /// What of `spent` gave nothing. A gateway that reports its device silent (10, 11) has waited
-    /// for it as we would have; any other exception is an answer, and a link that cannot be
-    /// opened has its own back-off.
-    fn wasted(self, spent: Millis, timeout: Millis) -> Millis {
-        match self {
-            Self::NoAnswer => spent.max(timeout),
-            Self::Exception(0x0A | 0x0B) | Self::LinkLost | Self::Malformed => spent,
-            Self::Exception(_) | Self::NoLink => Millis(0),
+/// What of `spent` gave nothing. A gateway that reports its device silent (10, 11) has waited for it
+/// as we would have; any other exception is an answer, and a link that cannot be opened has its own
+/// back-off.
+fn wasted(fault: Fault, spent: Millis, timeout: Millis) -> Millis {
+    match fault {
+        Fault::NoAnswer => spent.max(timeout),
+        Fault::Exception(0x0A | 0x0B) | Fault::LinkLost | Fault::Malformed | Fault::Checksum => {
+            spent
         }
+        Fault::Exception(_) | Fault::NoLink => Millis(0),
     }
+}
 
-    /// Whether it came from the unit. What is not Modbus came from something that is alive, too.
-    fn is_sign_of_life(self) -> bool {
-        match self {
-            Self::NoAnswer | Self::NoLink | Self::LinkLost | Self::Exception(0x0A | 0x0B) => false,
-            Self::Malformed | Self::Exception(_) => true,
-        }
+/// Whether it came from the unit. What is not Modbus came from something that is alive, too.
+fn is_sign_of_life(fault: Fault) -> bool {
+    match fault {
+        Fault::NoAnswer | Fault::NoLink | Fault::LinkLost | Fault::Exception(0x0A | 0x0B) => false,
+        Fault::Malformed | Fault::Checksum | Fault::Exception(_) => true,
     }
 }
 
@@ -186,7 +188,7 @@ impl PollSnapshot {
         match fault {
             Fault::NoAnswer => self.no_answer += 1,
             Fault::NoLink | Fault::LinkLost => self.link += 1,
-            Fault::Malformed => self.malformed += 1,
+            Fault::Malformed | Fault::Checksum => self.malformed += 1,
             Fault::Exception(code) => *self.exceptions.entry(code).or_default() += 1,
         }
     }

@@ -19,10 +19,11 @@ mod device;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use fieldgate_model::{Cause, Millis};
+use fieldgate_modbus::fault::Fault;
+use fieldgate_model::Millis;
 
 use self::device::{Device, Verdict};
-use crate::register::ReadRequest;
+use fieldgate_modbus::register::ReadRequest;
 
 /// Devices start spread over at most this long, so that a bus of slow polls still shows its first
 /// values soon.
@@ -53,21 +54,6 @@ pub struct PollDevice {
     pub requests: Vec<ReadRequest>,
     /// How long one transaction may take.
     pub timeout: Millis,
-}
-
-/// How a transaction failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
-    /// The link is open, and the unit said nothing in time.
-    NoAnswer,
-    /// The link could not be opened.
-    NoLink,
-    /// The link broke before the answer came.
-    LinkLost,
-    /// The answer broke the protocol.
-    Malformed,
-    /// The device refused with this Modbus exception code.
-    Exception(u8),
 }
 
 /// How much of the random half of a pause to wait, from 0 to 255; drawn by the shell.
@@ -161,17 +147,6 @@ enum Link {
     Usable { barren: u8 },
     /// It could not be opened.
     Down { retry_at: Millis, retry_after: Millis },
-}
-
-impl From<Fault> for Cause {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::NoAnswer => Self::NoAnswer,
-            Fault::NoLink | Fault::LinkLost => Self::LinkDown,
-            Fault::Malformed => Self::Malformed,
-            Fault::Exception(code) => Self::Exception(code),
-        }
-    }
 }
 
 impl Poller {
@@ -273,7 +248,7 @@ impl Poller {
     fn judge_link(&mut self, outcome: Result<(), Fault>, now: Millis, jitter: Jitter) {
         let fault = outcome.err();
         self.link = match (fault, &self.link) {
-            (None | Some(Fault::Exception(_) | Fault::Malformed), _)
+            (None | Some(Fault::Exception(_) | Fault::Malformed | Fault::Checksum), _)
             | (Some(Fault::NoAnswer), Link::Down { .. }) => Link::Usable { barren: 0 },
             (Some(Fault::NoAnswer), Link::Usable { barren }) => Link::Usable { barren: *barren },
             (Some(Fault::LinkLost), Link::Usable { barren }) if barren + 1 < BARREN_LINKS_MAX => {

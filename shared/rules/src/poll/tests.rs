@@ -1,7 +1,7 @@
 //! The schedule under a fake clock: a bus is a function from a request to an answer and its time.
 
 use super::*;
-use crate::register::Table;
+use fieldgate_modbus::register::Table;
 
 const HEALTHY: (Result<(), Fault>, Millis) = (Ok(()), Millis(5));
 const TIMEOUT: Millis = Millis(500);

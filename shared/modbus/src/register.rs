@@ -93,6 +93,16 @@ pub enum WriteRequest {
         /// The words to set.
         words: Vec<u16>,
     },
+    /// FC 22: the device itself computes `(old & and) | (or & !and)`, so that no other write comes
+    /// between (section 6.16).
+    MaskRegister {
+        /// PDU address.
+        offset: u16,
+        /// Bits that stay.
+        and: u16,
+        /// What the others become.
+        or: u16,
+    },
 }
 
 impl fmt::Display for Address {
@@ -270,6 +280,16 @@ impl Table {
         if self.is_bits() { READ_BITS_MAX } else { READ_REGISTERS_MAX }
     }
 
+    /// The function code that reads it.
+    pub const fn read_function(self) -> u8 {
+        match self {
+            Self::Coil => 1,
+            Self::DiscreteInput => 2,
+            Self::HoldingRegister => 3,
+            Self::InputRegister => 4,
+        }
+    }
+
     fn from_short(short: &str) -> Option<Self> {
         match short {
             "co" => Some(Self::Coil),
@@ -292,12 +312,34 @@ impl Table {
     }
 }
 
+impl WriteRequest {
+    /// The function code that carries it.
+    pub const fn function(&self) -> u8 {
+        match self {
+            Self::Coil { .. } => 5,
+            Self::Register { .. } => 6,
+            Self::Coils { .. } => 15,
+            Self::Registers { .. } => 16,
+            Self::MaskRegister { .. } => 22,
+        }
+    }
+}
+
 /// A number that no device can have as its unit id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("unit id `{0}` is not one of 1 to 247, nor 0 or 255 on TCP")]
 pub struct UnitIdError(pub i64);
 
 impl UnitId {
+    /// The unit id of a device on a serial line: 1 to 247 (MODBUS over Serial Line V1.02, section
+    /// 2.2). 0 is for broadcasts, which nobody answers.
+    pub fn on_serial(number: i64) -> Result<Self, UnitIdError> {
+        match u8::try_from(number) {
+            Ok(id) if matches!(id, 1..=247) => Ok(Self(id)),
+            Ok(_) | Err(_) => Err(UnitIdError(number)),
+        }
+    }
+
     /// The unit id of a device on Modbus TCP: 1 to 247, or 0 or 255 where the device itself is the
     /// end of the connection (MODBUS Messaging on TCP/IP Implementation Guide V1.0b, section 4.4.2).
     pub fn on_tcp(number: i64) -> Result<Self, UnitIdError> {
