@@ -121,6 +121,11 @@ impl Deframer {
         }
     }
 
+    /// Bytes that are kept.
+    pub fn held(&self) -> usize {
+        self.buffer.len() - self.at
+    }
+
     /// Bytes that belonged to no frame, ever.
     pub fn noise(&self) -> u64 {
         self.noise
@@ -176,6 +181,15 @@ impl Deframer {
         self.garbled |= awaited.is_some_and(|awaited| begins_like(left, awaited));
         self.at += 1;
         self.noise += 1;
+    }
+}
+
+/// The frame with which `bytes` begin, and its size; nothing unless it is whole and its CRC right.
+/// What could be either is taken for the side that is named.
+pub fn first_frame(side: Side, bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
+    match probe(side, bytes) {
+        Probe::Whole(total) => bytes.get(..total).and_then(frame).map(|frame| (frame, total)),
+        Probe::Partial | Probe::No => None,
     }
 }
 

@@ -1,13 +1,11 @@
 //! The client on a serial line that is not at its best: noise, echoes, strangers, late answers.
 
-mod kit;
-
+use crate::kit::{Line, TIMEOUT, framed, read, registers, words, write};
 use fieldgate_modbus::client::{Echo, EncodeError, Framing, Ticket};
 use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::{ReadReply, ReadRequest, Table, UnitId};
 use fieldgate_modbus::request::{Reply, Request};
 use fieldgate_model::Millis;
-use kit::{Line, TIMEOUT, framed, read, registers, words, write};
 
 const SERIAL: [Framing; 2] = [Framing::Rtu, Framing::Ascii];
 

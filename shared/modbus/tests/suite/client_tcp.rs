@@ -1,13 +1,11 @@
 //! The client on Modbus TCP: several requests in flight, late answers, gateways that add bytes.
 
-mod kit;
-
+use crate::kit::{Line, TIMEOUT, framed, read, registers, words, write};
 use fieldgate_modbus::client::{Echo, EncodeError, Framing, Ticket};
 use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::UnitId;
 use fieldgate_modbus::request::Reply;
 use fieldgate_model::Millis;
-use kit::{Line, TIMEOUT, framed, read, registers, words, write};
 
 fn line(in_flight_max: usize) -> Line {
     Line::new(Framing::Tcp, in_flight_max, Echo::Auto)
