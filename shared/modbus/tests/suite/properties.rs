@@ -91,7 +91,8 @@ fn an_rtu_answer_is_found_behind_any_noise() {
         let count = 1 + u16::from(rng.byte() % 125);
         let values: Vec<u16> = (0..count).map(|at| at ^ 0x5A5A).collect();
         line.send(1, 1, &read(0, count));
-        let mut bytes = rng.bytes([4, 30, 300, 900][rng.below(4)]);
+        let noise = [4, 30, 300, 900][rng.below(4)];
+        let mut bytes = rng.bytes(noise);
         // Noise that begins like the answer itself is the worst.
         if rng.once_in(2) {
             bytes.extend_from_slice(&[1, 3, rng.byte()]);
@@ -186,7 +187,8 @@ fn any_bytes_at_any_time_end_each_transaction_once_and_by_its_deadline() {
             match rng.below(4) {
                 0 => client.handle_bytes(&rng.bytes(900), now),
                 1 => {
-                    let mut bytes = framed(framing, rng.below(9) as u16, 1, &[3, 4, 0, 0, 0, 0]);
+                    let mut bytes =
+                        framed(framing, u16::from(rng.byte() % 9), 1, &[3, 4, 0, 0, 0, 0]);
                     let at = rng.below(bytes.len());
                     bytes[at] ^= rng.byte();
                     client.handle_bytes(&bytes, now);

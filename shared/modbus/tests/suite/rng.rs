@@ -1,4 +1,4 @@
-//! Numbers that look random and come back with their seed (SplitMix64).
+//! Numbers that look random and come back with their seed (`SplitMix64`).
 
 /// A generator.
 pub(crate) struct Rng(u64);
