@@ -177,6 +177,20 @@ fn a_link_on_which_all_are_silent_is_opened_anew_once() {
 }
 
 #[test]
+fn requests_that_were_in_flight_together_are_silent_once() {
+    let mut line = line(8);
+    for round in 1..=3 {
+        assert_eq!(line.reopens, 0);
+        for ticket in 0..8 {
+            line.send(round * 8 + ticket, 1, &read(0, 1));
+            line.wait(1);
+        }
+        line.wait(100);
+    }
+    assert_eq!((line.reopens, line.client.counters().timeouts), (1, 24));
+}
+
+#[test]
 fn a_stream_without_frames_is_opened_anew() {
     let mut line = line(1);
     line.send(1, 1, &read(0, 1));
