@@ -7,3 +7,4 @@ mod jobs;
 mod pipeline;
 mod polls;
 mod simulation;
+mod watch;
