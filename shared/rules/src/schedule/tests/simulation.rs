@@ -277,7 +277,7 @@ fn manner(random: &mut Random, has_faults: bool) -> Manner {
 
 #[test]
 fn any_bus_keeps_what_the_schedule_promises() {
-    for seed in 0..60 {
+    for seed in 0..40 {
         let mut world = World::new(seed);
         world.run(Millis::from_secs(240), true);
         if world.has_faults {
@@ -289,7 +289,7 @@ fn any_bus_keeps_what_the_schedule_promises() {
         }
         let calm_at = world.now;
         world.run(Millis::from_secs(300), false);
-        assert!(world.watch.all_jobs_ended(), "seed {seed}: jobs are left: {:?} {:?} {:?} {:?} load {:?}", world.schedule.jobs, world.schedule.hold, world.schedule.units, world.schedule.in_flight_max, world.schedule.load(world.now));
+        assert!(world.watch.all_jobs_ended(), "seed {seed}: jobs are left");
         for place in 0..usize::try_from(world.devices).expect("small") {
             let known = world.schedule.snapshot(PollSlot(place)).expect("a device");
             assert!(known.last_good_at > Some(calm_at), "seed {seed}: device {place} starves");
