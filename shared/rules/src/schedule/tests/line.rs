@@ -11,7 +11,9 @@ const LINE_TIMEOUT: Millis = Millis(1_000);
 
 fn line(count: u8, every: Millis) -> Vec<PollDevice> {
     let mut all = devices(count, every);
-    all.iter_mut().for_each(|device| device.timeout = LINE_TIMEOUT);
+    for device in &mut all {
+        device.timeout = LINE_TIMEOUT;
+    }
     all
 }
 

@@ -225,8 +225,9 @@ impl World {
                 self.schedule.handle_requests(slot, plan, self.now);
             }
             3 => {
-                let known = self.watch.jobs().last();
-                known.into_iter().for_each(|job| self.schedule.handle_job_end(job));
+                if let Some(job) = self.watch.jobs().last() {
+                    self.schedule.handle_job_end(job);
+                }
             }
             _ => self.ask(),
         }
