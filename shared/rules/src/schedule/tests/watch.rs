@@ -10,13 +10,13 @@ struct Seen {
     unit: u8,
     timeout: Millis,
     every: Millis,
-    first_due: Option<Millis>,
+    /// Where its grid begins.
+    first_due: Millis,
     plan: usize,
     in_flight: usize,
     /// The indices that the open cycle has asked.
     cycle: Option<BTreeSet<usize>>,
     last_slot: Option<u64>,
-    last_start: Millis,
 }
 
 /// What the watch knows of a job that has not ended.
@@ -62,26 +62,24 @@ pub(super) struct Watch {
     is_held: bool,
     /// Whether the link failed, so that a slot may be tried twice.
     pub(super) has_link_faults: bool,
-    /// Longest time between two cycles of a device.
-    pub(super) gap_max: Millis,
 }
 
 impl Watch {
     pub(super) fn new(devices: &[PollDevice], options: ScheduleOptions, now: Millis) -> Self {
-        let seen = |device: &PollDevice| Seen {
+        let count = devices.len() as u64;
+        let seen = |(place, device): (u64, &PollDevice)| Seen {
             unit: device.unit.0,
             timeout: device.timeout,
             every: device.every,
-            first_due: None,
+            first_due: now + Millis(device.every.0.min(1_000) * place / count),
             plan: device.requests.len(),
             in_flight: 0,
             cycle: None,
             last_slot: None,
-            last_start: now,
         };
         Self {
             options,
-            seen: devices.iter().map(seen).collect(),
+            seen: (0..).zip(devices).map(seen).collect(),
             jobs: BTreeMap::new(),
             flying: BTreeMap::new(),
             next_flight: Flight(0),
@@ -90,7 +88,6 @@ impl Watch {
             recent: VecDeque::new(),
             is_held: false,
             has_link_faults: false,
-            gap_max: Millis(0),
         }
     }
 
@@ -158,16 +155,10 @@ impl Watch {
         let (unit, timeout) = (seen.unit, seen.timeout);
         assert!(index < seen.plan, "{slot:?} asked index {index} of {}", seen.plan);
         if seen.cycle.is_none() {
-            let first = *seen.first_due.get_or_insert(now);
-            let number = now.since(first).0 / seen.every.0;
+            let number = now.since(seen.first_due).0 / seen.every.0;
             let is_fresh = seen.last_slot.is_none_or(|last| last < number);
-            // The grid began at or before the first start, so that only neighbours can be mixed up.
-            let is_close = seen.last_slot.is_some_and(|last| last == number);
-            let started_apart = now.since(seen.last_start) > Millis(0);
-            assert!(is_fresh || (is_close && started_apart) || self.has_link_faults, "{slot:?}");
+            assert!(now >= seen.first_due && (is_fresh || self.has_link_faults), "{slot:?}");
             seen.last_slot = Some(number);
-            self.gap_max = self.gap_max.max(now.since(seen.last_start));
-            seen.last_start = now;
         }
         seen.cycle.get_or_insert_default().insert(index);
         seen.in_flight += 1;
