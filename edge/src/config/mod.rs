@@ -22,6 +22,7 @@ mod file;
 mod library;
 mod problem;
 mod profile_file;
+mod reading_file;
 mod signal_file;
 #[cfg(test)]
 mod tests;
