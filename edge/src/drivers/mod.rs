@@ -6,6 +6,7 @@ pub mod modbus_tcp;
 
 use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use fieldgate_model::{Cause, Millis};
+use fieldgate_rules::plan::HoleMap;
 use tokio::sync::oneshot;
 
 /// Place of a device in the configuration.
@@ -21,6 +22,8 @@ pub struct Frame {
     pub at: Millis,
     /// In the order of the plan. A request that was not made for want of a link has its cause.
     pub replies: Vec<(ReadRequest, Result<ReadReply, Cause>)>,
+    /// What the device has taught about reading it, after each change of it.
+    pub learned: Option<HoleMap>,
 }
 
 /// Something to do on the bus between two polls; it goes before any poll that is due.

@@ -270,7 +270,7 @@ impl Bus {
         let replies = self.replies[slot.0].iter_mut().map(Option::take);
         let replies =
             device.requests.iter().copied().zip(replies.map(|reply| reply.unwrap_or(Err(missing))));
-        let frame = Frame { device: device.index, at, replies: replies.collect() };
+        let frame = Frame { device: device.index, at, replies: replies.collect(), learned: None };
         let skipped = match self.frames.try_send(frame) {
             Ok(()) => 0,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => 1,
