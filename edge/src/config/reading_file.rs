@@ -76,3 +76,41 @@ fn read_boundaries(header: &mut Fields<'_>) -> Vec<Address> {
     }
     boundaries
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Library;
+    use super::super::tests::{Folder, check_profile};
+
+    #[test]
+    fn a_profile_says_how_its_devices_want_to_be_read() {
+        const SIGNALS: &str = "[[signal]]\nname = \"a\"\nread = \"hr:98\"\ntype = \"f64\"\n";
+        let folder = Folder::new();
+        let text = format!(
+            "[profile]\nname = \"mine\"\nversion = 1\nmax_registers = 16\nmax_gap = 0\n\
+             boundary = [\"hr:98\", \"40201\"]\nmerge = false\n{SIGNALS}"
+        );
+        let profile = Library::read(&folder.write("mine.toml", &text)).expect("well formed");
+        let rules = &profile.reading;
+        assert_eq!((rules.registers_max, rules.bits_max, rules.gap_max), (16, 2000, Some(0)));
+        let places: Vec<_> = rules.boundaries.iter().map(|address| address.offset).collect();
+        assert_eq!((places, rules.merge), (vec![98, 200], false));
+        for (key, expected) in [
+            ("max_registers = 0", &["4: [profile] `max_registers` must be 1 to 125"][..]),
+            ("max_registers = 126", &["4: [profile] `max_registers` must be 1 to 125"]),
+            ("max_bits = 2001", &["4: [profile] `max_bits` must be 1 to 2000"]),
+            ("boundary = [\"100\"]", &["4: [profile] `boundary`: address `100` names no table"]),
+            (
+                "boundary = [\"hr:100\"]",
+                &["1: [profile] `boundary` hr:100 (4x0101) cuts the signal `a` in two"],
+            ),
+            (
+                "max_registers = 3",
+                &["1: [profile] `max_registers` is 3, and the signal `a` takes 4 at once"],
+            ),
+        ] {
+            let head = "[profile]\nname = \"mine\"\nversion = 1\n";
+            check_profile(&format!("{head}{key}\n{SIGNALS}"), expected);
+        }
+    }
+}

@@ -77,6 +77,22 @@ impl LinkCost {
         Self::Tcp { round_trip_us: ROUND_TRIP_US }
     }
 
+    /// The same line, each request `us` microseconds longer.
+    #[must_use]
+    pub const fn slower(self, us: u64) -> Self {
+        match self {
+            Self::Rtu { line, turnaround_us } => {
+                Self::Rtu { line, turnaround_us: turnaround_us.saturating_add(us) }
+            }
+            Self::Ascii { line, turnaround_us } => {
+                Self::Ascii { line, turnaround_us: turnaround_us.saturating_add(us) }
+            }
+            Self::Tcp { round_trip_us } => {
+                Self::Tcp { round_trip_us: round_trip_us.saturating_add(us) }
+            }
+        }
+    }
+
     /// What `read` and its answer cost.
     pub const fn of(self, read: ReadRequest) -> Cost {
         let items = read.count as u64;
