@@ -18,10 +18,11 @@ fn site(every: &str) -> Site {
          [[bus]]\nname = \"cabinet\"\nmodbus_tcp = \"127.0.0.1\"\n"
         .to_owned();
     for (name, bus) in [("near", "cabinet"), ("far", "field")] {
-        text.push_str(&format!(
+        let device = format!(
             "[[device]]\nname = \"{name}\"\nprofile = \"meter\"\nbus = \"{bus}\"\nunit = 1\n\
              every = \"{every}\"\n"
-        ));
+        );
+        text.push_str(&device);
     }
     site.write("site.toml", &text);
     site

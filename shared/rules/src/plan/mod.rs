@@ -15,6 +15,7 @@ mod image;
 mod learned;
 #[cfg(test)]
 mod learned_tests;
+mod length;
 mod search;
 mod stored;
 #[cfg(test)]
