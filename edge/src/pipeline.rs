@@ -7,21 +7,23 @@
 //!   the buses poll, and the watchdog is fed by the engine's turns, not by a timer.
 //! - A stop drains in the order of the flow and is as safe as a crash at every point.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_modbus::register::ReadRequest;
-use fieldgate_model::GatewayId;
+use fieldgate_model::{DeviceName, GatewayId};
+use fieldgate_rules::plan::{HoleMap, LearnedTimes};
 use fieldgate_rules::profile::Profile;
 use fieldgate_rules::schedule::{Class, PollRequest};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::buffer::{Buffer, BufferError, BufferOptions, Intake, Recovered};
+use crate::buffer::{Buffer, BufferError, BufferOptions, DeviceMap, Intake, Recovered};
 use crate::clock::Clock;
 use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
-use crate::config::{Config, Problem};
+use crate::config::{Config, DeviceConfig, Problem};
 use crate::drivers::modbus::{self, BusChannels, BusDevice, BusSetup};
 use crate::drivers::{BusHandle, BusStatus, DeviceIndex, Frame, TAPPED_MAX};
 use crate::engine::{self, Engine, EngineError, EngineSetup};
@@ -128,7 +130,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
 
     let mut buses = JoinSet::new();
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
-    let bus_handles = spawn_buses(&config, &frames, clock, &mut buses);
+    let bus_handles = spawn_buses(&config, &recovered.maps, &frames, clock, &mut buses);
     let targets = Targets {
         devices: config.devices.clone().into(),
         buses: bus_handles.iter().map(|bus| bus.jobs.clone()).collect(),
@@ -238,6 +240,7 @@ fn open_buffer(
 
 fn spawn_buses(
     config: &Config,
+    maps: &BTreeMap<DeviceName, DeviceMap>,
     frames: &mpsc::Sender<Frame>,
     clock: Clock,
     buses: &mut JoinSet<()>,
@@ -250,7 +253,9 @@ fn spawn_buses(
                 index: DeviceIndex(index),
                 unit: device.unit,
                 every: device.every,
-                requests: requests_of(&device.profile),
+                wanted: wanted_of(&device.profile),
+                reading: device.profile.reading.clone(),
+                holes: holes_of(device, maps),
             })
             .collect();
         let setup = BusSetup {
@@ -260,6 +265,8 @@ fn spawn_buses(
             pause: bus.pause,
             dead_share: bus.dead_share,
             close_after_cycle: bus.close_after_cycle,
+            link: bus.cost(),
+            times: LearnedTimes::default(),
             devices,
         };
         let (jobs, jobs_out) = mpsc::channel(JOBS_MAX);
@@ -272,13 +279,21 @@ fn spawn_buses(
     handles
 }
 
-/// What one poll of a device asks, what its alarms watch before the rest.
-fn requests_of(profile: &Profile) -> Vec<PollRequest> {
+/// What one poll of a device must bring; what its alarms watch has their class.
+fn wanted_of(profile: &Profile) -> Vec<PollRequest> {
     let class = |request: ReadRequest| {
         if profile.is_watched(request) { Class::AlarmSignal } else { Class::Poll }
     };
     let poll = |request| PollRequest { class: class(request), request };
-    profile.plan().into_iter().map(poll).collect()
+    profile.wanted().into_iter().map(poll).collect()
+}
+
+/// What a device has taught, if that was this device by unit id and version of its profile.
+fn holes_of(device: &DeviceConfig, maps: &BTreeMap<DeviceName, DeviceMap>) -> HoleMap {
+    let map = maps
+        .get(&device.name)
+        .filter(|map| map.unit == device.unit.0 && map.profile == device.profile.id());
+    map.map_or_else(HoleMap::default, |map| map.holes.clone())
 }
 
 /// What the uplink and its commands are built from.

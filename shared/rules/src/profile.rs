@@ -114,7 +114,7 @@ impl Profile {
 
     /// Whether an alarm watches a signal that this request brings.
     pub fn is_watched(&self, request: ReadRequest) -> bool {
-        let brings = |read: ReadRequest| crate::plan::holds(request, read);
+        let brings = |read: ReadRequest| request.holds(read);
         let mut watched = self.alarms.iter().filter_map(|alarm| self.signal(&alarm.signal));
         watched.any(|(_, spec)| spec.source.read().is_some_and(brings))
     }

@@ -10,6 +10,7 @@
 //! - A write reaches the wire at most once, and not at or after its deadline.
 
 mod bus;
+mod device;
 pub mod direct;
 mod job;
 mod link;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use fieldgate_modbus::register::UnitId;
 use fieldgate_model::Millis;
+use fieldgate_rules::plan::{HoleMap, LearnedTimes, LinkCost, ReadRules};
 use fieldgate_rules::schedule::PollRequest;
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -50,6 +52,10 @@ pub struct BusSetup {
     pub dead_share: u8,
     /// Close the link whenever nothing is due.
     pub close_after_cycle: bool,
+    /// What a request costs there, for the plans.
+    pub link: LinkCost,
+    /// When what a device refuses is tried again.
+    pub times: LearnedTimes,
     /// Who is on it.
     pub devices: Vec<BusDevice>,
 }
@@ -63,8 +69,12 @@ pub struct BusDevice {
     pub unit: UnitId,
     /// The interval between two polls.
     pub every: Millis,
-    /// What one poll asks.
-    pub requests: Vec<PollRequest>,
+    /// What one poll must bring, each element in one answer and with its class.
+    pub wanted: Vec<PollRequest>,
+    /// How it wants to be read.
+    pub reading: ReadRules,
+    /// What it has taught before.
+    pub holes: HoleMap,
 }
 
 /// Where a bus is told and tells.

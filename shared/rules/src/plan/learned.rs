@@ -20,7 +20,7 @@ use fieldgate_model::Millis;
 
 use super::length::{Length, LengthFinding};
 use super::search::{Finding, Search, refusal};
-use super::{HoleMap, LinkCost, PlanOptions, ReadRules, end, holds, outermost, plan};
+use super::{HoleMap, LinkCost, PlanOptions, ReadRules, end, outermost, plan};
 
 /// When a hole is tried first. A device that got the missing register by a new firmware was just
 /// serviced, so somebody sees it within the hour.
@@ -228,6 +228,10 @@ impl LearnedPlan {
         let planned = self.blocks.iter().filter(|block| !self.is_searched(**block)).copied();
         self.requests = planned.collect();
         self.refused = self.map.refused(&self.wanted);
+        if self.blocks.is_empty() && self.probing.is_none() {
+            // Who is asked nothing is never polled, and its holes would stay for ever.
+            self.probing = self.wait_by_hole.keys().next().copied();
+        }
         let mut tried = Vec::from_iter(self.probing);
         for OpenSearch { search, is_over, .. } in &self.searches {
             let (wanted, gaps) = search.requests();
@@ -253,7 +257,7 @@ impl LearnedPlan {
         let Some(code) = refusal(outcome) else { return };
         let values = outermost(&self.wanted, &self.map);
         let values: Vec<ReadRequest> =
-            values.into_iter().filter(|value| holds(block, *value)).collect();
+            values.into_iter().filter(|value| block.holds(*value)).collect();
         let has_gaps = values.windows(2).any(|pair| end(pair[0]) < u32::from(pair[1].start));
         // A device that does not know the function refuses any part of the block likewise.
         let is_hopeless = values.is_empty() || (code == 1 && !has_gaps);

@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::ReadRequest;
 
-use super::holds;
-
 /// Failures in a row of a long read before it is tried at half its length.
 const FAILURES_MAX: u8 = 3;
 /// A shorter read is not too long for any device.
@@ -75,7 +73,7 @@ impl Length {
                     LengthFinding::TryAtMost(block.count.div_ceil(2))
                 })
             }
-            Self::Trial { long, .. } if !holds(*long, block) => None,
+            Self::Trial { long, .. } if !long.holds(block) => None,
             Self::Trial { long, .. } if outcome.is_ok() => {
                 let long = *long;
                 *self = Self::Learned;
