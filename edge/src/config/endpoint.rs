@@ -3,6 +3,7 @@
 use core::fmt;
 use std::path::{Path, PathBuf};
 
+pub use fieldgate_modbus::client::Echo;
 use fieldgate_modbus::line::LineSettings;
 
 /// What a bus is.
@@ -39,39 +40,7 @@ pub struct SerialEndpoint {
     pub line: LineSettings,
     /// Who turns the direction of a two-wire line.
     pub rs485: Rs485,
-    /// Whether the transceiver hears what it sends.
-    pub echo: Echo,
-}
-
-/// Path of a serial port; absolute. It may be a link that leads elsewhere tomorrow.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PortPath(PathBuf);
-
-/// Who turns the direction of a two-wire line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Rs485 {
-    /// The kernel where it can; else the adapter itself.
-    #[default]
-    Auto,
-    /// The kernel, or the port is not used.
-    Kernel,
-    /// The adapter itself, or there is nothing to turn.
-    Off,
-}
-
-/// Whether the transceiver hears what it sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Echo {
-    /// Found out.
-    #[default]
-    Auto,
-    /// It does.
-    Expect,
-    /// It does not.
-    None,
-}
-
-impl PortPath {
+    impl PortPath {
     /// `None` unless the path is absolute.
     pub fn new(path: impl Into<PathBuf>) -> Option<Self> {
         let path = path.into();
