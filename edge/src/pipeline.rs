@@ -274,10 +274,10 @@ fn spawn_buses(
 
 /// What one poll of a device asks, what its alarms watch before the rest.
 fn requests_of(profile: &Profile) -> Vec<PollRequest> {
-    let class = |request: &ReadRequest| {
+    let class = |request: ReadRequest| {
         if profile.is_watched(request) { Class::AlarmSignal } else { Class::Poll }
     };
-    let poll = |request| PollRequest { class: class(&request), request };
+    let poll = |request| PollRequest { class: class(request), request };
     profile.plan().into_iter().map(poll).collect()
 }
 

@@ -11,7 +11,7 @@ use fieldgate_edge::simulate::{SimulateOptions, SimulatedBus, SimulatedDevice, S
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use fieldgate_model::{Millis, Scale, SignalName, Value};
 use fieldgate_rules::decode::decode;
-use fieldgate_rules::plan::Image;
+use fieldgate_rules::plan::{Image, ReadRules};
 use fieldgate_rules::profile::{ParserSpec, Profile};
 use fieldgate_rules::signal::{DataType, Report, SignalSource, SignalSpec, WordOrder, WriteSpec};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -52,6 +52,7 @@ fn profile(name: &str, signals: Vec<SignalSpec>, parser: Option<ParserSpec>) -> 
         parser,
         tests: Vec::new(),
         every: Millis(1_000),
+        reading: ReadRules::default(),
     })
 }
 

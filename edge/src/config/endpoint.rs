@@ -40,7 +40,27 @@ pub struct SerialEndpoint {
     pub line: LineSettings,
     /// Who turns the direction of a two-wire line.
     pub rs485: Rs485,
-    impl PortPath {
+    /// Whether the transceiver hears what it sends.
+    pub echo: Echo,
+}
+
+/// Path of a serial port; absolute. It may be a link that leads elsewhere tomorrow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortPath(PathBuf);
+
+/// Who turns the direction of a two-wire line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rs485 {
+    /// The kernel where it can; else the adapter itself.
+    #[default]
+    Auto,
+    /// The kernel, or the port is not used.
+    Kernel,
+    /// The adapter itself, or there is nothing to turn.
+    Off,
+}
+
+impl PortPath {
     /// `None` unless the path is absolute.
     pub fn new(path: impl Into<PathBuf>) -> Option<Self> {
         let path = path.into();

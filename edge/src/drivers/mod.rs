@@ -12,6 +12,7 @@ use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use fieldgate_modbus::request::{Reply, Request};
 use fieldgate_model::{Cause, Millis};
+use fieldgate_rules::plan::HoleMap;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use fieldgate_rules::schedule::Class;
@@ -36,6 +37,8 @@ pub struct Frame {
     pub at: Millis,
     /// In the order of the plan. A request that was not made for want of a link has its cause.
     pub replies: Vec<(ReadRequest, Result<ReadReply, Cause>)>,
+    /// What the device has taught about reading it, after each change of it.
+    pub learned: Option<HoleMap>,
 }
 
 /// Something to do on the bus beside its polls.

@@ -373,7 +373,7 @@ impl Bus {
         let replies = device.replies.iter_mut().map(Option::take);
         let replies = replies.map(|reply| reply.unwrap_or(Err(missing)));
         let replies = device.requests.iter().copied().zip(replies).collect();
-        let frame = Frame { device: device.index, at, replies };
+        let frame = Frame { device: device.index, at, replies, learned: None };
         let skipped = match self.channels.frames.try_send(frame) {
             Ok(()) => 0,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => 1,
