@@ -92,7 +92,10 @@ enum Taking {
     No,
     /// What is in flight comes first.
     Asked(Taker),
-    Taken { released: oneshot::Receiver<()>, since: Millis },
+    Taken {
+        released: oneshot::Receiver<()>,
+        since: Millis,
+    },
     /// Nobody has it: the bus is ending.
     Ending,
     Ended,
@@ -102,7 +105,9 @@ impl Bus {
     pub(super) fn new(setup: BusSetup, channels: BusChannels, clock: Clock) -> Self {
         let in_flight_max = match setup.endpoint {
             Endpoint::ModbusTcp { in_flight, .. } => in_flight,
-            Endpoint::ModbusRtu(_) | Endpoint::ModbusAscii(_) | Endpoint::ModbusRtuOverTcp { .. } => 1,
+            Endpoint::ModbusRtu(_)
+            | Endpoint::ModbusAscii(_)
+            | Endpoint::ModbusRtuOverTcp { .. } => 1,
         };
         let options = ScheduleOptions {
             dead_share: setup.dead_share,
@@ -186,11 +191,11 @@ impl Bus {
                 self.taking = Taking::Ending;
                 self.schedule.handle_hold(now);
             }
-            Event::Released => self.release(now),
+            Event::Released => self.release(),
             Event::Due => {
                 if self.hold_ends().is_some_and(|at| at <= now) {
                     tracing::warn!(bus = self.name(), "the line was not given back in time");
-                    self.release(now);
+                    self.release();
                 }
                 self.wire.handle_timeout(now);
             }
@@ -395,7 +400,7 @@ impl Bus {
                 self.taking = Taking::Taken { released: taker.released, since: now };
                 tracing::info!(bus = self.name(), "the line is taken");
                 if taker.granted.send(()).is_err() {
-                    self.release(now);
+                    self.release();
                 }
             }
             Taking::Ending | Taking::Ended => {}
@@ -403,10 +408,10 @@ impl Bus {
         }
     }
 
-    fn release(&mut self, now: Millis) {
+    fn release(&mut self) {
         tracing::info!(bus = self.name(), "the line is given back");
         self.taking = Taking::No;
-        self.schedule.handle_release(now);
+        self.schedule.handle_release();
     }
 
     fn note_link(&mut self) {

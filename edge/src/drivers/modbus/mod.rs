@@ -9,8 +9,8 @@
 //! - A link is shared by all units; the silence of one does not close it.
 //! - A write reaches the wire at most once, and not at or after its deadline.
 
-pub mod direct;
 mod bus;
+pub mod direct;
 mod job;
 mod link;
 mod lock;

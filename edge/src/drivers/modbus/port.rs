@@ -7,8 +7,8 @@
 //! - A port that is open is ours alone: lock file, flock and the kernel's exclusive mode.
 //! - The port has the settings that were asked for; what the driver took back is an error.
 
-use std::io;
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -202,11 +202,7 @@ fn resolve(path: &PortPath) -> Result<PathBuf, PortError> {
 }
 
 /// Raw, without flow control, and as asked for.
-fn configure(
-    port: &mut SerialPort,
-    path: &PortPath,
-    line: LineSettings,
-) -> Result<(), PortError> {
+fn configure(port: &mut SerialPort, path: &PortPath, line: LineSettings) -> Result<(), PortError> {
     let refused = |source: io::Error| match Errno::from_io_error(&source) {
         Some(Errno::NOTTY) => PortError::NotAPort { port: path.clone(), source },
         // The crate has no number for settings that the driver silently did not take.
