@@ -1,6 +1,8 @@
 //! A hand-made Modbus TCP server that can misbehave, and a bus that polls it.
 #![allow(dead_code, reason = "each test file uses its own part of the kit")]
 
+pub(crate) mod serial;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
