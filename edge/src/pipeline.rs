@@ -126,7 +126,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let mut buses = JoinSet::new();
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
     let (jobs, statuses) = spawn_buses(&config, &frames, clock, &mut buses);
-    let targets = Targets { devices: config.devices.clone().into(), buses: jobs.into() };
+    let targets = Targets::new(config.devices.clone().into(), jobs.into());
 
     let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
     let progress = watch::Sender::new(0);

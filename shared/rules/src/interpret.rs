@@ -1,0 +1,1 @@
+//! What words could mean: every type and order of a reading whose documentation is missing.
