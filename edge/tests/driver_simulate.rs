@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fieldgate_edge::drivers::modbus_tcp::BusDevice;
-use fieldgate_edge::drivers::{DeviceIndex, Job, WriteResult};
+use fieldgate_edge::drivers::{Class, DeviceIndex, Job, WriteResult};
 use fieldgate_edge::simulate::{SimulateOptions, SimulatedBus, SimulatedDevice, Simulator};
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use fieldgate_model::{Millis, Scale, SignalName, Value};
@@ -236,6 +236,7 @@ async fn a_write_job_is_verified_by_its_read_back() {
         request: WriteRequest::Register { offset: 3, word: 65 },
         read_back: Some(ReadRequest { table: Table::HoldingRegister, start: 3, count: 1 }),
         deadline: None,
+        class: Class::Command,
         done,
     };
     rig.jobs.send(job).await.expect("the bus runs");

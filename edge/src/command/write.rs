@@ -27,7 +27,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::clock::Clock;
 use crate::config::DeviceConfig;
-use crate::drivers::{Job, WriteResult};
+use crate::drivers::{Class, Job, WriteResult};
 
 /// Which function code each signal took last, by device and signal.
 type MethodBySignal = BTreeMap<(DeviceName, SignalName), Method>;
@@ -251,7 +251,7 @@ impl Line<'_> {
         requests: Vec<ReadRequest>,
     ) -> Result<Vec<Result<ReadReply, Cause>>, WriteError> {
         let (done, replies) = oneshot::channel();
-        let job = Job::Read { unit: self.device.unit, requests, done };
+        let job = Job::Read { unit: self.device.unit, requests, class: Class::Command, done };
         self.bus.send(job).await.map_err(|_| WriteError::Stopped)?;
         replies.await.map_err(|_| WriteError::Stopped)
     }
@@ -267,6 +267,7 @@ impl Line<'_> {
             request: request.clone(),
             read_back,
             deadline: self.deadline,
+            class: Class::Command,
             done,
         };
         self.bus.send(job).await.map_err(|_| WriteError::Stopped)?;

@@ -11,6 +11,7 @@ mod number;
 pub mod plan;
 pub mod poll;
 pub mod profile;
+pub mod schedule;
 pub mod signal;
 mod text;
 pub mod write;
