@@ -129,7 +129,10 @@ impl Profile {
                         signal: name.clone(),
                         expected: expected.to_string(),
                         got: match (got, spec) {
-                            (Got::Value(raw), Some(spec)) => spec.engineering(&raw).to_string(),
+                            (Got::Value(raw), Some(spec)) => match spec.text(&raw) {
+                                Some(word) => word.to_owned(),
+                                None => spec.engineering(&raw).to_string(),
+                            },
                             (Got::Value(raw), None) => raw.to_string(),
                             (Got::Bad(cause), _) => cause.to_string(),
                             (Got::Nothing(why), _) => why,
