@@ -19,7 +19,7 @@ use fieldgate_rules::encode::EncodeError;
 use fieldgate_rules::plan::Image;
 use fieldgate_rules::signal::{SignalSpec, WriteSpec};
 use fieldgate_rules::write::{
-    Method, Write, check, encode, is_refused_untouched, methods, reads_before, shown,
+    Method, Shown, Write, check, encode, is_refused_untouched, methods, reads_before, shown,
 };
 use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
@@ -165,19 +165,19 @@ async fn verify(
     reply: Option<Result<ReadReply, Cause>>,
     settle: Millis,
 ) -> Result<Written, WriteError> {
-    let reply = match reply {
-        Some(reply) => reply,
-        None => {
-            sleep(Duration::from_millis(settle.0)).await;
-            line.ask(vec![write.read_back]).await?.pop().unwrap_or(Err(Cause::NoAnswer))
-        }
+    let reply = if let Some(reply) = reply {
+        reply
+    } else {
+        sleep(Duration::from_millis(settle.0)).await;
+        line.ask(vec![write.read_back]).await?.pop().unwrap_or(Err(Cause::NoAnswer))
     };
-    let shown = shown(spec, &write, reply);
-    if shown.is_as_written {
-        return Ok(Written { request: write.request, read_back: shown.value.ok() });
+    let Shown { value, is_as_written } = shown(spec, &write, reply);
+    if is_as_written {
+        return Ok(Written { request: write.request, read_back: value.ok() });
     }
-    let shows = shown.value.map_or_else(|cause| cause.to_string(), |value| value.to_string());
-    Err(WriteError::Mismatch { shows })
+    Err(WriteError::Mismatch {
+        shows: value.map_or_else(|cause| cause.to_string(), |value| value.to_string()),
+    })
 }
 
 /// Of two refusals the one that says more: a device that does not have the other function at all
