@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use fieldgate_modbus::client::LineCounters;
 use fieldgate_model::{DeviceName, Millis, Quality};
-use fieldgate_rules::poll::BreakerState;
+use fieldgate_rules::schedule::{BreakerState, Permille};
 
 use super::message::{
-    AlarmNow, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, Status,
+    AlarmNow, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, LineStatus, Status,
 };
 use super::value::{find, rfc3339, utc_of};
 use crate::config::DeviceConfig;
-use crate::drivers::modbus_tcp::{self, LinkState};
+use crate::drivers::{self, LinkState};
 use crate::engine::Snapshot;
 use crate::handles::Handles;
 use crate::sync::SyncStatus;
@@ -21,8 +22,8 @@ const FAILING_POLLS: u64 = 3;
 /// The status of the whole gateway.
 pub(super) async fn status(handles: &Handles) -> Status {
     let snapshot = handles.engine.snapshot(None).await;
-    let buses: Vec<modbus_tcp::BusStatus> =
-        handles.buses.iter().map(|bus| bus.borrow().clone()).collect();
+    let buses: Vec<drivers::BusStatus> =
+        handles.buses.iter().map(|bus| bus.status.borrow().clone()).collect();
     let buffer = handles.buffer.borrow().clone();
     let mut status = Status {
         gateway: handles.config.gateway.name.clone(),
@@ -56,23 +57,49 @@ fn alarm(alarm: &fieldgate_model::AlarmTransition) -> AlarmNow {
     }
 }
 
-fn bus(bus: &modbus_tcp::BusStatus) -> BusStatus {
+fn bus(bus: &drivers::BusStatus) -> BusStatus {
     let link = match bus.link {
         LinkState::Untried => "untried",
         LinkState::Up => "up",
         LinkState::Down => "down",
+        LinkState::Taken { .. } => "taken",
     };
     BusStatus {
         bus: bus.name.clone(),
         link: link.to_owned(),
+        trouble: bus.trouble.clone(),
+        load_percent: percent(bus.load.busy),
+        dead_percent: percent(bus.load.dead),
         jobs: bus.jobs,
         frames_skipped: bus.frames_skipped,
+        line: line(&bus.counters),
+    }
+}
+
+fn percent(share: Permille) -> f64 {
+    f64::from(share.0) / 10.0
+}
+
+fn line(counters: &LineCounters) -> LineStatus {
+    LineStatus {
+        requests: counters.requests,
+        answers: counters.answers,
+        timeouts: counters.timeouts,
+        checksum: counters.checksum,
+        malformed: counters.malformed,
+        links_lost: counters.links_lost,
+        late: counters.late,
+        foreign: counters.foreign,
+        echoes: counters.echoes,
+        noise_bytes: counters.noise_bytes,
+        stray_bytes: counters.stray_bytes,
+        exceptions: counters.exceptions.clone(),
     }
 }
 
 fn devices(
     handles: &Handles,
-    buses: &[modbus_tcp::BusStatus],
+    buses: &[drivers::BusStatus],
     snapshot: &Snapshot,
 ) -> Vec<DeviceStatus> {
     let mut bad_by_device: BTreeMap<&DeviceName, usize> = BTreeMap::new();
@@ -135,13 +162,14 @@ fn broken(device: &crate::config::BrokenDevice) -> DeviceStatus {
 fn state(
     config: &DeviceConfig,
     link: LinkState,
-    polled: &fieldgate_rules::poll::PollSnapshot,
+    polled: &fieldgate_rules::schedule::PollSnapshot,
     now: Millis,
 ) -> DeviceState {
     match (link, polled.breaker) {
         (LinkState::Down, _) => DeviceState::LinkDown,
         (LinkState::Untried | LinkState::Up, BreakerState::Open) => DeviceState::Silent,
-        (LinkState::Untried | LinkState::Up, BreakerState::Untried) => DeviceState::Waiting,
+        (LinkState::Taken { .. }, _)
+        | (LinkState::Untried | LinkState::Up, BreakerState::Untried) => DeviceState::Waiting,
         (LinkState::Untried | LinkState::Up, BreakerState::Closed) => {
             let patience = Millis(config.every.0 * FAILING_POLLS) + Millis::from_secs(1);
             match polled.last_good_at {
@@ -180,6 +208,11 @@ fn wrong(status: &Status, snapshot: &Snapshot) -> Vec<String> {
     }
     if status.buffer.dropped > 0 {
         wrong.push(format!("{} samples gave way for want of room", status.buffer.dropped));
+    }
+    for bus in &status.buses {
+        if let Some(trouble) = &bus.trouble {
+            wrong.push(format!("bus `{}`: {trouble}", bus.bus));
+        }
     }
     for device in &status.devices {
         let (name, bus) = (&device.device, &device.bus);
