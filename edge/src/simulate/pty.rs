@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fieldgate_modbus::line::LineSettings;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{ControlModes, OptionalActions, tcgetattr, tcsetattr};
@@ -27,7 +28,7 @@ use super::uart;
 
 /// While nobody has the line open, how often it is looked whether somebody has. A client that
 /// opens a port waits longer for its first answer.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What is read at once; the terminal's own buffer holds no more.
 const READ_MAX: usize = 4_096;
 
@@ -50,17 +51,7 @@ impl Pty {
         is_echoing: bool,
         symlink: Option<PathBuf>,
     ) -> io::Result<Self> {
-        let fd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&fd)?;
-        unlockpt(&fd)?;
-        let name = ptsname(&fd, Vec::new())?;
-        let path = PathBuf::from(std::ffi::OsStr::from_bytes(name.as_bytes()));
-        let mut settings = tcgetattr(&fd)?;
-        settings.make_raw();
-        settings.set_speed(line.baud)?;
-        settings.control_modes.set(ControlModes::CSTOPB, line.stop_bits == 2);
-        tcsetattr(&fd, OptionalActions::Now, &settings)?;
-        rustix::io::ioctl_fionbio(&fd, true)?;
+        let (fd, path) = make(line)?;
         if let Some(link) = &symlink {
             point(link, &path)?;
         }
@@ -131,16 +122,32 @@ impl Pty {
                 Ok(buffer)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
-            // Everybody closed it. The reactor would say so for ever; a fresh registration hears
-            // of the next client.
             Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
                 sleep(LOOK_EVERY).await;
-                let fd = self.master.take().map(pipe::Receiver::into_nonblocking_fd);
-                self.master = fd.transpose()?.map(registered).transpose()?;
+                self.await_another()?;
                 Ok(Vec::new())
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Gets ready for the next client after everybody has closed the line.
+    fn await_another(&mut self) -> io::Result<()> {
+        let fd = self.master.take().map(pipe::Receiver::into_nonblocking_fd).transpose()?;
+        // A client that was killed leaves its exclusive lock on a pseudo-terminal, where no other
+        // gets in: behind a link, another one takes its place.
+        let fd = match &self.symlink {
+            Some(link) if is_locked(&self.path) => {
+                let (fd, path) = make(self.line)?;
+                point(link, &path)?;
+                self.path = path;
+                Some(fd)
+            }
+            Some(_) | None => fd,
+        };
+        // The reactor would report the old end for ever; a fresh registration hears what is next.
+        self.master = fd.map(registered).transpose()?;
+        Ok(())
     }
 
     /// Puts bytes where a client reads them.
@@ -171,6 +178,28 @@ impl Drop for Pty {
             fs::remove_file(link).unwrap_or_default();
         }
     }
+}
+
+/// A pseudo-terminal in raw mode, set as the line is; and what a client opens.
+fn make(line: LineSettings) -> io::Result<(OwnedFd, PathBuf)> {
+    let fd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&fd)?;
+    unlockpt(&fd)?;
+    let name = ptsname(&fd, Vec::new())?;
+    let path = PathBuf::from(std::ffi::OsStr::from_bytes(name.as_bytes()));
+    let mut settings = tcgetattr(&fd)?;
+    settings.make_raw();
+    settings.set_speed(line.baud)?;
+    settings.control_modes.set(ControlModes::CSTOPB, line.stop_bits == 2);
+    tcsetattr(&fd, OptionalActions::Now, &settings)?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    Ok((fd, path))
+}
+
+/// Whether a client that is gone has left it locked.
+fn is_locked(path: &Path) -> bool {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).is_err_and(|errno| errno == Errno::BUSY)
 }
 
 /// Makes `link` point to `path`, instead of what it pointed to; anything but a link is left alone.
