@@ -10,17 +10,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fieldgate_modbus::register::ReadRequest;
 use fieldgate_model::GatewayId;
-use tokio::sync::{mpsc, watch};
+use fieldgate_rules::profile::Profile;
+use fieldgate_rules::schedule::{Class, PollRequest};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::buffer::{Buffer, BufferError, BufferOptions, Intake, Recovered};
 use crate::clock::Clock;
 use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
-use crate::config::{Config, Endpoint, Problem};
-use crate::drivers::modbus_tcp::{self, BusDevice, BusSetup, BusStatus};
-use crate::drivers::{DeviceIndex, Frame, Job};
+use crate::config::{Config, Problem};
+use crate::drivers::modbus::{self, BusChannels, BusDevice, BusSetup};
+use crate::drivers::{BusHandle, BusStatus, DeviceIndex, Frame, TAPPED_MAX};
 use crate::engine::{self, Engine, EngineError, EngineSetup};
 use crate::handles::Handles;
 use crate::http;
@@ -125,8 +128,11 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
 
     let mut buses = JoinSet::new();
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
-    let (jobs, statuses) = spawn_buses(&config, &frames, clock, &mut buses);
-    let targets = Targets { devices: config.devices.clone().into(), buses: jobs.into() };
+    let bus_handles = spawn_buses(&config, &frames, clock, &mut buses);
+    let targets = Targets {
+        devices: config.devices.clone().into(),
+        buses: bus_handles.iter().map(|bus| bus.jobs.clone()).collect(),
+    };
 
     let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
     let progress = watch::Sender::new(0);
@@ -150,7 +156,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
         problems: problems.into(),
         engine,
         targets,
-        buses: statuses,
+        buses: bus_handles,
         buffer: buffer.stats(),
         sync: sync.clone(),
         clock,
@@ -235,9 +241,8 @@ fn spawn_buses(
     frames: &mpsc::Sender<Frame>,
     clock: Clock,
     buses: &mut JoinSet<()>,
-) -> (Vec<mpsc::Sender<Job>>, Vec<watch::Receiver<BusStatus>>) {
-    let mut senders = Vec::new();
-    let mut statuses = Vec::new();
+) -> Vec<BusHandle> {
+    let mut handles = Vec::new();
     for (place, bus) in config.buses.iter().enumerate() {
         let on_it = config.devices.iter().enumerate().filter(|(_, device)| device.bus == place);
         let devices = on_it
@@ -245,18 +250,35 @@ fn spawn_buses(
                 index: DeviceIndex(index),
                 unit: device.unit,
                 every: device.every,
-                requests: device.profile.plan(),
+                requests: requests_of(&device.profile),
             })
             .collect();
-        let Endpoint::ModbusTcp { host, port } = bus.endpoint.clone();
-        let setup = BusSetup { name: bus.name.clone(), host, port, timeout: bus.timeout, devices };
+        let setup = BusSetup {
+            name: bus.name.as_str().into(),
+            endpoint: bus.endpoint.clone(),
+            timeout: bus.timeout,
+            pause: bus.pause,
+            dead_share: bus.dead_share,
+            close_after_cycle: bus.close_after_cycle,
+            devices,
+        };
         let (jobs, jobs_out) = mpsc::channel(JOBS_MAX);
         let status = watch::Sender::new(BusStatus::new(&setup));
-        senders.push(jobs);
-        statuses.push(status.subscribe());
-        buses.spawn(modbus_tcp::run(setup, jobs_out, frames.clone(), status, clock));
+        let tap = broadcast::Sender::new(TAPPED_MAX);
+        handles.push(BusHandle { jobs, status: status.subscribe(), tap: tap.clone() });
+        let channels = BusChannels { jobs: jobs_out, frames: frames.clone(), status, tap };
+        buses.spawn(modbus::run(setup, channels, clock));
     }
-    (senders, statuses)
+    handles
+}
+
+/// What one poll of a device asks, what its alarms watch before the rest.
+fn requests_of(profile: &Profile) -> Vec<PollRequest> {
+    let class = |request: ReadRequest| {
+        if profile.is_watched(request) { Class::AlarmSignal } else { Class::Poll }
+    };
+    let poll = |request| PollRequest { class: class(request), request };
+    profile.plan().into_iter().map(poll).collect()
 }
 
 /// What the uplink and its commands are built from.

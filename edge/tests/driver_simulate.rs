@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fieldgate_edge::drivers::modbus_tcp::BusDevice;
-use fieldgate_edge::drivers::{DeviceIndex, Job, WriteResult};
+use fieldgate_edge::drivers::{Class, DeviceIndex, Job, WriteResult};
 use fieldgate_edge::simulate::{Door, SimulateOptions, SimulatedBus, SimulatedDevice, Simulator};
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use fieldgate_model::{Millis, Scale, SignalName, Value};
 use fieldgate_rules::decode::decode;
-use fieldgate_rules::plan::Image;
+use fieldgate_rules::plan::{Image, ReadRules};
 use fieldgate_rules::profile::{ParserSpec, Profile};
 use fieldgate_rules::signal::{DataType, Report, SignalSource, SignalSpec, WordOrder, WriteSpec};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -52,6 +52,7 @@ fn profile(name: &str, signals: Vec<SignalSpec>, parser: Option<ParserSpec>) -> 
         parser,
         tests: Vec::new(),
         every: Millis(1_000),
+        reading: ReadRules::default(),
     })
 }
 
@@ -247,6 +248,7 @@ async fn a_write_job_is_verified_by_its_read_back() {
         request: WriteRequest::Register { offset: 3, word: 65 },
         read_back: Some(ReadRequest { table: Table::HoldingRegister, start: 3, count: 1 }),
         deadline: None,
+        class: Class::Command,
         done,
     };
     rig.jobs.send(job).await.expect("the bus runs");

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::DeviceConfig;
-use crate::drivers::{Job, WriteResult};
+use crate::drivers::{Class, Job, WriteResult};
 
 /// The devices and the buses they are on.
 #[derive(Debug, Clone)]
@@ -96,6 +96,7 @@ pub async fn write(targets: &Targets, wanted: Wanted<'_>) -> Result<Written, Wri
         request: request.clone(),
         read_back,
         deadline: wanted.deadline,
+        class: Class::Command,
         done,
     };
     let bus = targets.buses.get(device.bus).ok_or(WriteError::Stopped)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fieldgate_model::{Cause, Quality, SignalName};
 use fieldgate_rules::decode::decode;
-use fieldgate_rules::plan::{Image, plan};
+use fieldgate_rules::plan::{Image, wanted};
 use fieldgate_rules::signal::{SignalSource, SignalSpec};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::message::{DeviceNow, Refusal, SignalNow};
 use super::value::{find, sample_now, signal_now};
 use crate::config::DeviceConfig;
-use crate::drivers::Job;
+use crate::drivers::{Class, Job};
 use crate::engine::Snapshot;
 use crate::handles::Handles;
 
@@ -104,10 +104,11 @@ async fn ask(
     specs: &[SignalSpec],
 ) -> Result<Image, Refusal> {
     let stopped = || Refusal::new("the bus has stopped");
-    let requests = plan(specs, &[]);
+    let requests = device.profile.plan_of(&wanted(specs, &[]));
     let bus = handles.targets.buses.get(device.bus).ok_or_else(stopped)?;
     let (done, replies) = oneshot::channel();
-    let job = Job::Read { unit: device.unit, requests: requests.clone(), done };
+    let (unit, class) = (device.unit, Class::Command);
+    let job = Job::Read { unit, requests: requests.clone(), class, done };
     let asked = async {
         bus.send(job).await.map_err(|_| stopped())?;
         replies.await.map_err(|_| stopped())

@@ -9,4 +9,5 @@ pub mod encode;
 pub mod plan;
 pub mod poll;
 pub mod profile;
+pub mod schedule;
 pub mod signal;

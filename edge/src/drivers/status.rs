@@ -1,0 +1,78 @@
+//! What a bus tells of itself.
+
+use fieldgate_modbus::client::LineCounters;
+use fieldgate_modbus::register::UnitId;
+use fieldgate_model::Millis;
+use fieldgate_rules::schedule::{BusLoad, PollSnapshot};
+
+use super::DeviceIndex;
+use super::modbus::{BusDevice, BusSetup};
+
+/// What a bus tells of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Whether it can be reached.
+    pub link: LinkState,
+    /// Why it could not be reached when last tried, in words; `None` if it was.
+    pub trouble: Option<String>,
+    /// Polls that were thrown away because the engine did not take them, since start.
+    pub frames_skipped: u64,
+    /// Jobs done, since start.
+    pub jobs: u64,
+    /// What its line has done right and wrong since start, a second old at most while it is busy.
+    pub counters: LineCounters,
+    /// How full it has been, as old as that.
+    pub load: BusLoad,
+    /// Its devices, in the order in which the bus was given them.
+    pub devices: Vec<DeviceStatus>,
+}
+
+impl BusStatus {
+    /// The status of a bus that has not started.
+    pub fn new(setup: &BusSetup) -> Self {
+        let status = |device: &BusDevice| DeviceStatus {
+            index: device.index,
+            unit: device.unit,
+            polled: PollSnapshot::default(),
+        };
+        Self {
+            name: setup.name.to_string(),
+            link: LinkState::Untried,
+            trouble: None,
+            frames_skipped: 0,
+            jobs: 0,
+            counters: LineCounters::default(),
+            load: BusLoad::default(),
+            devices: setup.devices.iter().map(status).collect(),
+        }
+    }
+}
+
+/// What a bus tells of one device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceStatus {
+    /// Which device.
+    pub index: DeviceIndex,
+    /// Its unit id.
+    pub unit: UnitId,
+    /// Its counters.
+    pub polled: PollSnapshot,
+}
+
+/// Whether a bus can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// Not tried yet.
+    Untried,
+    /// It was reached when last tried.
+    Up,
+    /// It was not.
+    Down,
+    /// Somebody took the line; nothing is polled.
+    Taken {
+        /// Since when, monotonic.
+        since: Millis,
+    },
+}
