@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use fieldgate_rules::poll::PollSnapshot;
+use fieldgate_rules::schedule::PollSnapshot;
 
 use crate::drivers::{BusStatus, LinkState};
 use crate::engine::Snapshot;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fieldgate_model::{DeviceName, Millis, Quality};
-use fieldgate_rules::poll::BreakerState;
+use fieldgate_rules::schedule::BreakerState;
 
 use super::message::{
     AlarmNow, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, Status,
@@ -136,7 +136,7 @@ fn broken(device: &crate::config::BrokenDevice) -> DeviceStatus {
 fn state(
     config: &DeviceConfig,
     link: LinkState,
-    polled: &fieldgate_rules::poll::PollSnapshot,
+    polled: &fieldgate_rules::schedule::PollSnapshot,
     now: Millis,
 ) -> DeviceState {
     match (link, polled.breaker) {
