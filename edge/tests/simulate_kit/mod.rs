@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use fieldgate_edge::simulate::{Door, SimulateOptions, SimulatedBus, SimulatedDevice, Simulator};
 use fieldgate_modbus::register::{Address, Table, UnitId};
-use fieldgate_model::{Millis, Scale, SignalName};
+use fieldgate_model::{Millis, SignalName};
+use fieldgate_rules::plan::ReadRules;
 use fieldgate_rules::profile::{ParserSpec, Profile};
-use fieldgate_rules::signal::{DataType, Report, SignalSource, SignalSpec, WordOrder};
+use fieldgate_rules::signal::{DataType, SignalSource, SignalSpec, WordOrder};
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
