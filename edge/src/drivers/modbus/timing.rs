@@ -82,9 +82,9 @@ mod tests {
             // 8 bytes out and 5 + 20 back, of 10 bits each.
             ("9600-8N1", Framing::Rtu, read(10), 35),
             ("1200-8N1", Framing::Rtu, read(125), 2_192),
-            ("9600-8N1", Framing::Rtu, write.clone(), 23),
-            // 17 and 2 × 23 + 5 characters of 10 bits: `:` 01 03 0000 000A LRC, CR, LF.
-            ("9600-7E1", Framing::Ascii, read(10), 69),
+            ("9600-8N1", Framing::Rtu, write.clone(), 22),
+            // 17 and 51 characters of 10 bits: `:`, two digits a byte and for the LRC, CR, LF.
+            ("9600-7E1", Framing::Ascii, read(10), 71),
             ("115200-8E1", Framing::Rtu, read(10), 4),
         ] {
             let parsed = line.parse().expect("a line");
