@@ -7,18 +7,20 @@
 //!   the buses poll, and the watchdog is fed by the engine's turns, not by a timer.
 //! - A stop drains in the order of the flow and is as safe as a crash at every point.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_model::GatewayId;
+use fieldgate_model::{DeviceName, GatewayId};
+use fieldgate_rules::plan::HoleMap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::buffer::{Buffer, BufferError, BufferOptions, Intake, Recovered};
+use crate::buffer::{Buffer, BufferError, BufferOptions, DeviceMap, Intake, Recovered};
 use crate::clock::Clock;
 use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
-use crate::config::{Config, Problem};
+use crate::config::{Config, DeviceConfig, Problem};
 use crate::drivers::modbus::{self, BusChannels, BusDevice, BusSetup};
 use crate::drivers::{BusHandle, DeviceIndex, Frame};
 use crate::engine::{self, Engine, EngineError, EngineSetup};
@@ -125,11 +127,9 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
 
     let mut buses = JoinSet::new();
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
-    let bus_handles = spawn_buses(&config, &frames, clock, &mut buses);
-    let targets = Targets {
-        devices: config.devices.clone().into(),
-        buses: bus_handles.iter().map(|bus| bus.jobs.clone()).collect(),
-    };
+    let bus_handles = spawn_buses(&config, &recovered.maps, &frames, clock, &mut buses);
+    let jobs = bus_handles.iter().map(|bus| bus.jobs.clone()).collect();
+    let targets = Targets::new(config.devices.clone().into(), jobs);
 
     let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
     let progress = watch::Sender::new(0);
@@ -235,6 +235,7 @@ fn open_buffer(
 
 fn spawn_buses(
     config: &Config,
+    maps: &BTreeMap<DeviceName, DeviceMap>,
     frames: &mpsc::Sender<Frame>,
     clock: Clock,
     buses: &mut JoinSet<()>,
@@ -243,11 +244,8 @@ fn spawn_buses(
     for (place, bus) in config.buses.iter().enumerate() {
         let on_it = config.devices.iter().enumerate().filter(|(_, device)| device.bus == place);
         let devices = on_it
-            .map(|(index, device)| BusDevice {
-                index: DeviceIndex(index),
-                unit: device.unit,
-                every: device.every,
-                requests: modbus::polls_of(&device.profile),
+            .map(|(index, device)| {
+                BusDevice::new(DeviceIndex(index), device, holes_of(device, maps))
             })
             .collect();
         let setup = BusSetup::new(bus, devices);
@@ -256,6 +254,14 @@ fn spawn_buses(
         buses.spawn(modbus::run(setup, channels, clock));
     }
     handles
+}
+
+/// What a device has taught, if that was this device by unit id and version of its profile.
+fn holes_of(device: &DeviceConfig, maps: &BTreeMap<DeviceName, DeviceMap>) -> HoleMap {
+    let map = maps
+        .get(&device.name)
+        .filter(|map| map.unit == device.unit.0 && map.profile == device.profile.id());
+    map.map_or_else(HoleMap::default, |map| map.holes.clone())
 }
 
 /// What the uplink and its commands are built from.

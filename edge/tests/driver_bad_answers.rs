@@ -149,7 +149,7 @@ async fn a_refused_request_does_not_hide_its_neighbours() {
     let refusal = Bad::Bytes(&[0, 0, 0, 0, 0, 3, 0, 0x83, 2]);
     let server = Server::start(0, move |request| (request[9] == 10).then(|| refusal.clone())).await;
     let mut device = device(0, 1, 100);
-    device.requests.extend([poll(10), poll(20)]);
+    device.wanted.extend([poll(10), poll(20)]);
     let mut rig = Rig::start(server.port, vec![device]);
     let frame = rig.frame_of(0).await;
     let replies: Vec<_> = frame.replies.iter().map(|(_, reply)| reply.clone()).collect();

@@ -44,7 +44,7 @@ async fn a_late_answer_is_counted_and_the_link_goes_on() {
     let server =
         Server::start(0, move |request| if request[6] == 7 { late.take() } else { None }).await;
     let mut seventh = device(0, 7, 100);
-    seventh.requests.push(poll(10));
+    seventh.wanted.push(poll(10));
     let mut rig = Rig::start(server.port, vec![seventh]);
     let first = rig.frame_of(0).await;
     assert_eq!(first.replies[0].1, Err(Cause::NoAnswer));
@@ -100,7 +100,7 @@ async fn four_requests_are_under_way_where_the_host_takes_four() {
     });
     let endpoint = Endpoint::ModbusTcp { host: "127.0.0.1".to_owned(), port, in_flight: 4 };
     let mut all = device(0, 7, 50);
-    all.requests.extend([poll(10), poll(20), poll(30)]);
+    all.wanted.extend([poll(10), poll(20), poll(30)]);
     let mut rig = Rig::start_bus(1_024, setup(endpoint, vec![all]));
     for _ in 0..5 {
         let frame = rig.frame_of(0).await;

@@ -47,7 +47,7 @@ async fn check(
         None => vec![Say::Bytes(good(request))],
     });
     let mut seventh = device(1, 7, 100);
-    seventh.requests.push(poll(10));
+    seventh.wanted.push(poll(10));
     let mut rig = rig(&cable, vec![device(0, 1, 100), seventh]);
     let first = rig.frame_of(1).await;
     assert_eq!(first.replies[0].1.as_ref().map(|_| ()), expected.as_ref().copied(), "{name}");

@@ -40,10 +40,8 @@ pub fn stored_maps(folder: &Path) -> Result<BTreeMap<DeviceName, DeviceMap>, Buf
     }
     let read = || {
         let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        match db.table_exists(None, "device_map")? {
-            true => load(&db),
-            false => Ok(BTreeMap::new()),
-        }
+        // The gateway that wrote it may be of before the table.
+        if db.table_exists(None, "device_map")? { load(&db) } else { Ok(BTreeMap::new()) }
     };
     read().map_err(|source| BufferError::Database { path: path.clone(), source })
 }

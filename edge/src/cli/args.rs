@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use fieldgate_model::Millis;
 
+use super::plan::PlanArgs;
 use crate::config::parse_duration;
 
 /// Polls field devices, raises alarms, keeps everything until the cloud has it, and writes what it
@@ -54,6 +55,16 @@ Examples:
   fieldgate check --config site.toml
   fieldgate check --config site.toml --json | jq .forecast")]
     Check(CheckArgs),
+    /// Show what is asked of each device, in which requests, and what that costs
+    #[command(after_help = "\
+Examples:
+  fieldgate plan
+  fieldgate plan main-meter
+  fieldgate plan --bus cabinet --line 9600-8N1      what if it were on this line
+  fieldgate plan --json | jq '.buses[].load_percent'
+
+Ranges that a device refuses are known from the running gateway's buffer.")]
+    Plan(PlanArgs),
     /// Show how the running gateway is, what is wrong first
     #[command(after_help = "\
 Examples:

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fieldgate_model::Millis;
 use fieldgate_rules::profile::Profile;
 use serde::Serialize;
 
 use super::args::CheckArgs;
+use super::bus_plan::{BusPlan, plan_buses};
 use super::failure::{Exit, Failure};
-use super::forecast::{BusPlan, DevicePlan, Forecast, forecast, plan};
-use super::format::{self, count, table};
+use super::forecast::{Forecast, forecast};
+use super::format::count;
+use super::plan;
 use super::profile_tests;
 use super::screen::{self, Style, Talk, data_is_coloured, paint};
 use crate::config::{self, Config, Problem, Scope};
@@ -65,10 +66,12 @@ pub(super) fn check(path: &Path, args: &CheckArgs, talk: &mut Talk) -> Result<Ex
         talk.say(&format!("  hint: {}", found.hint.as_deref().unwrap_or_default()));
         problems.push(found);
     }
+    let buses = plan_buses(&loaded.config, &plan::learned(&loaded.config, talk));
+    let is_full = plan::warn(&buses, talk);
     let report = Report {
         file: path.display().to_string(),
         problems,
-        buses: plan(&loaded.config),
+        buses,
         profiles: test_profiles(&loaded.config),
         forecast: Some(forecast(&loaded.config)),
     };
@@ -80,7 +83,7 @@ pub(super) fn check(path: &Path, args: &CheckArgs, talk: &mut Talk) -> Result<Ex
     } else {
         screen::print(&report.text(&loaded.config))?;
     }
-    let is_clean = report.problems.is_empty() && report.failures().next().is_none();
+    let is_clean = report.problems.is_empty() && report.failures().next().is_none() && !is_full;
     Ok(if is_clean { Exit::Good } else { Exit::Findings })
 }
 
@@ -159,15 +162,11 @@ impl Report {
         for broken in &config.broken {
             line(Style::Red, &format!("  device {} does not run", broken.name));
         }
-        for bus in &self.buses {
-            line(Style::Bold, &format!("bus {} ({})", bus.bus, bus.endpoint));
-            for device in &bus.devices {
-                line(Style::Plain, &device_line(device));
-                line(Style::Plain, requests_text(device).trim_end());
-            }
-            let rates = (bus.requests_per_s, bus.bytes_per_s);
-            line(Style::Plain, &format!("  {:.1} requests/s, {:.0} bytes/s", rates.0, rates.1));
-        }
+        text.push_str(&plan::text(&self.buses));
+        let mut line = |style: Style, words: &str| {
+            text.push_str(&paint(is_coloured, style, words));
+            text.push('\n');
+        };
         for tested in &self.profiles {
             let (words, style) = match (tested.tests, tested.failures.len()) {
                 (0, 0) => ("has no tests".to_owned(), Style::Plain),
@@ -182,25 +181,6 @@ impl Report {
         }
         text
     }
-}
-
-fn device_line(device: &DevicePlan) -> String {
-    format!(
-        "  {}, unit {}, {}, every {}: {}, {} bytes a cycle",
-        device.device,
-        device.unit,
-        device.profile,
-        format::duration(Millis(device.every_ms)),
-        count(device.requests.len(), "request"),
-        device.bytes_per_cycle,
-    )
-}
-
-fn requests_text(device: &DevicePlan) -> String {
-    let row = |read: &super::forecast::PlannedRead| {
-        vec!["   ".to_owned(), read.start.clone(), count(usize::from(read.count), "item")]
-    };
-    table(device.requests.iter().map(row))
 }
 
 fn forecast_text(forecast: &Forecast) -> String {

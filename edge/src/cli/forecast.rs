@@ -1,11 +1,10 @@
-//! What a configuration will ask of its buses and write to its disk, before it runs.
+//! What a configuration will take in and write to its disk, before it runs.
 
-use fieldgate_modbus::register::ReadRequest;
 use fieldgate_model::Millis;
 use fieldgate_rules::signal::Report;
 use serde::Serialize;
 
-use crate::config::{Config, DeviceConfig};
+use crate::config::Config;
 
 /// Bytes that a sample takes once it is sealed. Columns of deltas took 1.5 to 3 in measurements,
 /// depending on how much the values move.
@@ -21,36 +20,6 @@ const FORMULA: &str = "samples/s × 86,400 × (1.5 to 3 B) + commits/day × (13 
                        the file system's own writes come on top";
 const DAY_SECONDS: f64 = 86_400.0;
 
-/// The requests of one bus.
-#[derive(Debug, Serialize)]
-pub(super) struct BusPlan {
-    pub(super) bus: String,
-    pub(super) endpoint: String,
-    pub(super) requests_per_s: f64,
-    pub(super) bytes_per_s: f64,
-    pub(super) devices: Vec<DevicePlan>,
-}
-
-/// The requests of one poll of one device.
-#[derive(Debug, Serialize)]
-pub(super) struct DevicePlan {
-    pub(super) device: String,
-    pub(super) unit: u8,
-    pub(super) profile: String,
-    pub(super) every_ms: u64,
-    pub(super) requests: Vec<PlannedRead>,
-    /// Both ways, Modbus headers included, TCP and below not.
-    pub(super) bytes_per_cycle: u64,
-}
-
-/// One request.
-#[derive(Debug, Serialize)]
-pub(super) struct PlannedRead {
-    /// Where it starts, in both notations.
-    pub(super) start: String,
-    pub(super) count: u16,
-}
-
 /// What will be taken in and written.
 #[derive(Debug, Serialize)]
 pub(super) struct Forecast {
@@ -65,25 +34,6 @@ pub(super) struct Forecast {
 pub(super) struct Span {
     pub(super) min: f64,
     pub(super) max: f64,
-}
-
-/// The requests of each bus.
-pub(super) fn plan(config: &Config) -> Vec<BusPlan> {
-    let bus = |(place, bus): (usize, &crate::config::BusConfig)| {
-        let on_it = || config.devices.iter().filter(|device| device.bus == place);
-        let devices: Vec<DevicePlan> = on_it().map(plan_of).collect();
-        let per_second = |amount: fn(&DevicePlan) -> f64| {
-            devices.iter().map(|plan| amount(plan) * 1000.0 / float(plan.every_ms)).sum()
-        };
-        BusPlan {
-            bus: bus.name.clone(),
-            endpoint: bus.endpoint.to_string(),
-            requests_per_s: per_second(|plan| float(plan.requests.len() as u64)),
-            bytes_per_s: per_second(|plan| float(plan.bytes_per_cycle)),
-            devices,
-        }
-    };
-    config.buses.iter().enumerate().map(bus).collect()
 }
 
 /// What the configuration will take in and write.
@@ -115,33 +65,6 @@ pub(super) fn forecast(config: &Config) -> Forecast {
     }
 }
 
-fn plan_of(device: &DeviceConfig) -> DevicePlan {
-    let reads = device.profile.plan();
-    DevicePlan {
-        device: device.name.to_string(),
-        unit: device.unit.0,
-        profile: device.profile.id(),
-        every_ms: device.every.0,
-        bytes_per_cycle: reads.iter().copied().map(wire_bytes).sum(),
-        requests: reads.into_iter().map(planned).collect(),
-    }
-}
-
-fn planned(read: ReadRequest) -> PlannedRead {
-    let start = fieldgate_modbus::register::Address { table: read.table, offset: read.start };
-    PlannedRead { start: start.to_string(), count: read.count }
-}
-
-/// Bytes of a read and its answer on Modbus TCP (Messaging on TCP/IP Implementation Guide V1.0b,
-/// section 3.1: 7 bytes of header before each PDU).
-fn wire_bytes(read: ReadRequest) -> u64 {
-    const REQUEST: u64 = 7 + 5;
-    const ANSWER_HEAD: u64 = 7 + 2;
-    let items = u64::from(read.count);
-    let data = if read.table.is_bits() { items.div_ceil(8) } else { 2 * items };
-    REQUEST + ANSWER_HEAD + data
-}
-
 fn rate(every: Millis) -> f64 {
     1000.0 / float(every.0.max(1))
 }
@@ -149,22 +72,4 @@ fn rate(every: Millis) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn float(number: u64) -> f64 {
     number as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use fieldgate_modbus::register::Table;
-
-    #[test]
-    fn a_read_costs_its_headers_and_its_data() {
-        for (table, count, expected) in [
-            (Table::HoldingRegister, 10, 12 + 9 + 20),
-            (Table::InputRegister, 125, 12 + 9 + 250),
-            (Table::Coil, 1, 12 + 9 + 1),
-            (Table::DiscreteInput, 9, 12 + 9 + 2),
-        ] {
-            assert_eq!(wire_bytes(ReadRequest { table, start: 0, count }), expected);
-        }
-    }
 }

@@ -8,12 +8,14 @@
 
 mod args;
 mod ask;
+mod bus_plan;
 mod check;
 mod completions;
 mod failure;
 mod forecast;
 mod format;
 mod parser;
+mod plan;
 mod profile;
 mod profile_tests;
 mod read;
@@ -62,6 +64,7 @@ fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
     match cli.verb {
         Verb::Run => run::run(&config, talk),
         Verb::Check(args) => check::check(&config, &args, talk),
+        Verb::Plan(args) => plan::plan(&config, &args, talk),
         Verb::Status(args) => status::status(&config, &args, talk),
         Verb::Read(args) => read::read(&config, &args, talk),
         Verb::Write(args) => write::write(&config, &args, talk),

@@ -5,7 +5,7 @@ use fieldgate_rules::plan::ReadRules;
 use fieldgate_rules::signal::SignalSpec;
 
 use super::fields::{Fields, Found, Wrong};
-use super::signal_file::address_wrong;
+use super::source_file::address_wrong;
 
 /// `max_registers`, `max_bits`, `max_gap`, `boundary` and `merge`, each as the protocol has it by
 /// default.
@@ -25,10 +25,9 @@ pub(super) fn read_rules(header: &mut Fields<'_>) -> ReadRules {
 /// Says which signals cannot be read under these rules: they lie across a boundary, or are longer
 /// than the device gives at once.
 pub(super) fn check_rules(header: &mut Fields<'_>, rules: &ReadRules, signals: &[SignalSpec]) {
-    let line = header.line();
-    for signal in signals {
-        let Some(read) = signal.source.read() else { continue };
-        let name = &signal.name;
+    let reads = signals.iter().flat_map(|signal| signal.reads().map(|read| (&signal.name, read)));
+    for (name, read) in reads {
+        let line = header.line();
         let end = u32::from(read.start) + u32::from(read.count);
         let cut = rules.boundaries.iter().find(|cut| {
             cut.table == read.table && read.start < cut.offset && u32::from(cut.offset) < end

@@ -14,6 +14,7 @@ use fieldgate_edge::drivers::modbus::{BusChannels, BusDevice, BusSetup, run};
 use fieldgate_edge::drivers::{BusStatus, Class, DeviceIndex, Frame, Job, TAPPED_MAX, Tapped};
 use fieldgate_modbus::register::{ReadReply, ReadRequest, Table, UnitId};
 use fieldgate_model::Millis;
+use fieldgate_rules::plan::{HoleMap, LearnedTimes, LinkCost, ReadRules};
 use fieldgate_rules::schedule::PollRequest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -181,8 +182,15 @@ pub(crate) fn device(index: usize, unit: u8, every: u64) -> BusDevice {
         index: DeviceIndex(index),
         unit: UnitId(unit),
         every: Millis(every),
-        requests: vec![poll(0)],
+        wanted: vec![poll(0)],
+        reading: apart(),
+        holes: HoleMap::default(),
     }
+}
+
+/// Each read by itself, so that a test says what goes over the line.
+pub(crate) fn apart() -> ReadRules {
+    ReadRules { merge: false, ..ReadRules::default() }
 }
 
 /// A poll of two holding registers.
@@ -214,6 +222,8 @@ pub(crate) fn setup(endpoint: Endpoint, devices: Vec<BusDevice>) -> BusSetup {
         pause: Millis(0),
         dead_share: 10,
         close_after_cycle: false,
+        link: LinkCost::tcp(),
+        times: LearnedTimes::default(),
         devices,
     }
 }

@@ -266,6 +266,16 @@ impl FromStr for ReadRequest {
     }
 }
 
+impl ReadRequest {
+    /// Whether it asks for everything that `other` asks for.
+    pub const fn holds(self, other: Self) -> bool {
+        let starts = self.start <= other.start;
+        let end = self.start as u32 + self.count as u32;
+        let other_end = other.start as u32 + other.count as u32;
+        self.table as u8 == other.table as u8 && starts && other_end <= end
+    }
+}
+
 impl Table {
     /// Whether it holds single bits.
     pub const fn is_bits(self) -> bool {

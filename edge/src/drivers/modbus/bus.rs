@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use fieldgate_modbus::client::Ticket;
 use fieldgate_modbus::fault::Fault;
-use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId};
+use fieldgate_modbus::register::UnitId;
 use fieldgate_modbus::request::{Reply, Request};
-use fieldgate_model::{Cause, Millis};
+use fieldgate_model::Millis;
 use fieldgate_rules::schedule::{
     Flight, JOBS_MAX, Jitter, JobId, PollDevice, PollEffect, PollSlot, Schedule, ScheduleOptions,
 };
@@ -16,14 +16,15 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::sleep;
 
+use super::device::Device;
 use super::job::Jobs;
 use super::taking::Taking;
 use super::tell::Teller;
 use super::wire::{Change, Wire, WireEvent, WireSetup};
-use super::{BusChannels, BusSetup};
+use super::{BusChannels, BusDevice, BusSetup};
 use crate::clock::Clock;
 use crate::config::Endpoint;
-use crate::drivers::{DeviceIndex, Frame, Job};
+use crate::drivers::{Frame, Job};
 
 /// Rounds in which schedule and line may call each other in one turn; what is left over waits for
 /// the next, behind what has come in the meantime.
@@ -56,14 +57,6 @@ pub(super) struct Bus {
     jobs_in: mpsc::Receiver<Job>,
     frames: mpsc::Sender<Frame>,
     clock: Clock,
-}
-
-struct Device {
-    index: DeviceIndex,
-    unit: UnitId,
-    requests: Vec<ReadRequest>,
-    /// By request: what the running cycle has brought.
-    replies: Vec<Option<Result<ReadReply, Cause>>>,
 }
 
 /// A transaction that the schedule counts as in flight.
@@ -104,24 +97,20 @@ impl Bus {
             purpose: format!("bus `{}`", setup.name),
         });
         wire.show(setup.name, channels.tap);
-        let poll_device = |device: &super::BusDevice| PollDevice {
-            unit: device.unit,
-            every: device.every,
-            requests: device.requests.clone(),
-            timeout: setup.timeout,
+        let now = clock.now();
+        let (timeout, link, times) = (setup.timeout, setup.link, setup.times);
+        let device = |device: BusDevice| {
+            let every = device.every;
+            let device = Device::new(device, link, times, now);
+            let (unit, requests) = (device.unit, device.poll_requests());
+            (PollDevice { unit, every, requests, timeout }, device)
         };
-        let polled = setup.devices.iter().map(poll_device).collect();
-        let device = |device: super::BusDevice| Device {
-            index: device.index,
-            unit: device.unit,
-            replies: device.requests.iter().map(|_| None).collect(),
-            requests: device.requests.iter().map(|poll| poll.request).collect(),
-        };
+        let (polled, devices) = setup.devices.into_iter().map(device).unzip();
         Self {
-            devices: setup.devices.into_iter().map(device).collect(),
+            devices,
             timeout: setup.timeout,
             close_after_cycle: setup.close_after_cycle,
-            schedule: Schedule::resume(polled, options, clock.now()),
+            schedule: Schedule::resume(polled, options, now),
             wire,
             jobs: Jobs::default(),
             queue: VecDeque::new(),
@@ -258,7 +247,7 @@ impl Bus {
                     flight,
                     whose: Whose::Poll { place, index },
                     unit: device.unit,
-                    request: Request::Read(device.requests[index]),
+                    request: Request::Read(device.request(index)),
                     deadline: None,
                     may_retry: true,
                 });
@@ -276,10 +265,9 @@ impl Bus {
             },
             PollEffect::CycleDone { device, rest } => self.deliver(device, rest, now),
             PollEffect::CycleDropped { device: PollSlot(place) } => {
-                self.devices[place].replies.fill(None);
+                self.devices[place].drop_cycle();
             }
-            // Nobody gives a device another plan.
-            PollEffect::Replanned { .. } => {}
+            PollEffect::Replanned { device: PollSlot(place) } => self.devices[place].take_plan(),
             PollEffect::JobDone { job, rest } => {
                 self.jobs.finish(job, rest);
                 self.teller.job_done();
@@ -330,11 +318,11 @@ impl Bus {
                     Ok(Reply::Read(reply)) => Ok(reply),
                     // The client answers a read with a read.
                     Ok(Reply::Written | Reply::ServerId(_) | Reply::DeviceId(_)) => {
-                        Err(Cause::Malformed)
+                        Err(Fault::Malformed)
                     }
-                    Err(fault) => Err(fault.into()),
+                    Err(fault) => Err(fault),
                 };
-                self.devices[place].replies[index] = Some(reply);
+                self.devices[place].note(index, reply, now);
             }
         }
         self.schedule.handle_answer(flying.flight, outcome, now, jitter(outcome));
@@ -343,12 +331,10 @@ impl Bus {
     /// Gives a finished cycle to the engine.
     fn deliver(&mut self, slot: PollSlot, rest: Option<Fault>, at: Millis) {
         let device = &mut self.devices[slot.0];
-        // Without a rest every request has its reply.
-        let missing = rest.map_or(Cause::NoAnswer, Cause::from);
-        let replies = device.replies.iter_mut().map(Option::take);
-        let replies = replies.map(|reply| reply.unwrap_or(Err(missing)));
-        let replies = device.requests.iter().copied().zip(replies).collect();
-        let frame = Frame { device: device.index, at, replies, learned: None };
+        let (frame, is_other) = device.end_cycle(rest, at);
+        if is_other {
+            self.schedule.handle_requests(slot, device.poll_requests(), at);
+        }
         let is_skipped = match self.frames.try_send(frame) {
             Ok(()) => false,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => true,

@@ -10,6 +10,7 @@
 //! - A write reaches the wire at most once, and not at or after its deadline.
 
 mod bus;
+mod device;
 pub mod direct;
 mod job;
 mod link;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 use fieldgate_modbus::register::{ReadRequest, UnitId};
 use fieldgate_model::Millis;
+use fieldgate_rules::plan::{HoleMap, LearnedTimes, LinkCost, ReadRules};
 use fieldgate_rules::profile::Profile;
 use fieldgate_rules::schedule::{Class, PollRequest};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -36,7 +38,7 @@ pub use self::port::PortError;
 use self::bus::Bus;
 use super::{BusHandle, BusStatus, DeviceIndex, Frame, Job, TAPPED_MAX, Tapped};
 use crate::clock::Clock;
-use crate::config::{BusConfig, Endpoint};
+use crate::config::{BusConfig, DeviceConfig, Endpoint};
 
 /// What a bus needs to know.
 #[derive(Debug, Clone)]
@@ -53,6 +55,10 @@ pub struct BusSetup {
     pub dead_share: u8,
     /// Close the link whenever nothing is due.
     pub close_after_cycle: bool,
+    /// What a request costs there, for the plans.
+    pub link: LinkCost,
+    /// When what a device refuses is tried again.
+    pub times: LearnedTimes,
     /// Who is on it.
     pub devices: Vec<BusDevice>,
 }
@@ -67,6 +73,8 @@ impl BusSetup {
             pause: config.pause,
             dead_share: config.dead_share,
             close_after_cycle: config.close_after_cycle,
+            link: config.cost(),
+            times: LearnedTimes::default(),
             devices,
         }
     }
@@ -81,8 +89,12 @@ pub struct BusDevice {
     pub unit: UnitId,
     /// The interval between two polls.
     pub every: Millis,
-    /// What one poll asks.
-    pub requests: Vec<PollRequest>,
+    /// What one poll must bring, each element in one answer and with its class.
+    pub wanted: Vec<PollRequest>,
+    /// How it wants to be read.
+    pub reading: ReadRules,
+    /// What it has taught before.
+    pub holes: HoleMap,
 }
 
 /// Where a bus is told and tells.
@@ -97,6 +109,15 @@ pub struct BusChannels {
     pub status: watch::Sender<BusStatus>,
     /// What goes over its line.
     pub tap: broadcast::Sender<Arc<Tapped>>,
+}
+
+impl BusDevice {
+    /// The device as it was configured, and what it has taught so far.
+    pub fn new(index: DeviceIndex, config: &DeviceConfig, holes: HoleMap) -> Self {
+        let (unit, every) = (config.unit, config.every);
+        let reading = config.profile.reading.clone();
+        Self { index, unit, every, wanted: wanted_of(&config.profile), reading, holes }
+    }
 }
 
 impl BusChannels {
@@ -114,13 +135,13 @@ impl BusChannels {
     }
 }
 
-/// What one poll of a device asks, and what of it an alarm watches.
-pub fn polls_of(profile: &Profile) -> Vec<PollRequest> {
+/// What one poll of a device must bring; what its alarms watch has their class.
+fn wanted_of(profile: &Profile) -> Vec<PollRequest> {
     let class = |request: ReadRequest| {
         if profile.is_watched(request) { Class::AlarmSignal } else { Class::Poll }
     };
     let poll = |request| PollRequest { class: class(request), request };
-    profile.plan().into_iter().map(poll).collect()
+    profile.wanted().into_iter().map(poll).collect()
 }
 
 /// Runs the bus until its jobs are closed or nobody takes its frames any more.

@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fieldgate_modbus::register::{Address, ReadRequest};
 
-use super::holds;
-
 /// What a device has taught about reading it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HoleMap {
@@ -34,7 +32,7 @@ impl HoleMap {
         let near = near.take_while(|(hole, _)| {
             hole.table == request.table && u32::from(hole.start) < super::end(request)
         });
-        near.filter(|(hole, _)| holds(request, **hole)).map(|(_, code)| *code).next()
+        near.filter(|(hole, _)| request.holds(**hole)).map(|(_, code)| *code).next()
     }
 
     /// What of `wanted` is not asked for, with the exception code that the device has for it.

@@ -18,8 +18,9 @@ use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::ReadRequest;
 use fieldgate_model::Millis;
 
+use super::length::{Length, LengthFinding};
 use super::search::{Finding, Search, refusal};
-use super::{HoleMap, LinkCost, PlanOptions, ReadRules, end, holds, outermost, plan};
+use super::{HoleMap, LinkCost, PlanOptions, ReadRules, end, outermost, plan};
 
 /// When a hole is tried first. A device that got the missing register by a new firmware was just
 /// serviced, so somebody sees it within the hour.
@@ -33,11 +34,6 @@ const SEARCH_AFTER_MIN: Millis = Millis::from_secs(60);
 const SEARCH_AFTER_MAX: Millis = Millis::from_secs(3_600);
 /// Searches in vain in one block before its pieces stay apart: a device may stumble once.
 const IN_VAIN_MAX: u8 = 2;
-/// Failures in a row of a long read before it is tried at half its length.
-const LONG_FAILURES_MAX: u8 = 3;
-/// A shorter read is not too long for any device.
-const LONG_MIN: u16 = 16;
-
 /// When to try again; the intervals double.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LearnedTimes {
@@ -99,19 +95,6 @@ struct Wait {
     after: Millis,
 }
 
-/// How long a read the device bears.
-#[derive(Debug)]
-enum Length {
-    /// As the rules have it, as far as known. Long blocks that failed, with how often in a row.
-    Full { failures_by_block: BTreeMap<ReadRequest, u8> },
-    /// Long blocks failed, so all are shorter until one has answered or failed, too.
-    Trial { failures: u8, long: ReadRequest },
-    /// The shorter ones were answered; the long one is tried again like a hole.
-    Learned,
-    /// It was not the length.
-    Settled,
-}
-
 impl Default for LearnedTimes {
     fn default() -> Self {
         Self { probe_after_min: PROBE_AFTER_MIN, probe_after_max: PROBE_AFTER_MAX }
@@ -135,7 +118,7 @@ impl LearnedPlan {
         let wait_by_hole = tried_again.map(|hole| (hole, wait)).collect();
         let length = match map.registers_max {
             Some(_) => Length::Learned,
-            None => Length::Full { failures_by_block: BTreeMap::new() },
+            None => Length::default(),
         };
         let mut learned = Self {
             wanted,
@@ -245,6 +228,10 @@ impl LearnedPlan {
         let planned = self.blocks.iter().filter(|block| !self.is_searched(**block)).copied();
         self.requests = planned.collect();
         self.refused = self.map.refused(&self.wanted);
+        if self.blocks.is_empty() && self.probing.is_none() {
+            // Who is asked nothing is never polled, and its holes would stay for ever.
+            self.probing = self.wait_by_hole.keys().next().copied();
+        }
         let mut tried = Vec::from_iter(self.probing);
         for OpenSearch { search, is_over, .. } in &self.searches {
             let (wanted, gaps) = search.requests();
@@ -270,7 +257,7 @@ impl LearnedPlan {
         let Some(code) = refusal(outcome) else { return };
         let values = outermost(&self.wanted, &self.map);
         let values: Vec<ReadRequest> =
-            values.into_iter().filter(|value| holds(block, *value)).collect();
+            values.into_iter().filter(|value| block.holds(*value)).collect();
         let has_gaps = values.windows(2).any(|pair| end(pair[0]) < u32::from(pair[1].start));
         // A device that does not know the function refuses any part of the block likewise.
         let is_hopeless = values.is_empty() || (code == 1 && !has_gaps);
@@ -322,7 +309,7 @@ impl LearnedPlan {
                 self.map.code_by_hole.remove(&request);
             } else {
                 self.map.registers_max = None;
-                self.length = Length::Full { failures_by_block: BTreeMap::new() };
+                self.length = Length::default();
             }
         } else if matches!(outcome, Err(Fault::NoLink | Fault::LinkLost)) {
             // Nobody was asked.
@@ -334,44 +321,18 @@ impl LearnedPlan {
         self.is_stale = true;
     }
 
-    /// Whether long reads fail for their length: by exception 4, or by silence.
+    /// Whether long reads fail for their length.
     fn judge_length(&mut self, block: ReadRequest, outcome: Result<(), Fault>, now: Millis) {
-        let is_failure = matches!(outcome, Err(Fault::Exception(4) | Fault::NoAnswer));
-        match &mut self.length {
-            Length::Full { failures_by_block } if outcome.is_ok() => {
-                failures_by_block.insert(block, 0);
-            }
-            Length::Full { failures_by_block } => {
-                let is_long = !block.table.is_bits() && block.count > LONG_MIN;
-                // What has answered once is not too long; its silence has another reason.
-                let failures = failures_by_block.get(&block).copied();
-                let is_proven = failures == Some(0) && outcome == Err(Fault::NoAnswer);
-                if !is_long || !is_failure || is_proven {
-                    return;
-                }
-                let failures = failures.unwrap_or(0) + 1;
-                failures_by_block.insert(block, failures);
-                if failures >= LONG_FAILURES_MAX {
-                    self.map.registers_max = Some(block.count.div_ceil(2));
-                    self.length = Length::Trial { failures: 0, long: block };
-                    self.is_stale = true;
-                }
-            }
-            Length::Trial { long, .. } if outcome.is_ok() && holds(*long, block) => {
-                self.wait_by_hole.insert(*long, Wait::new(self.times.probe_after_min, now));
-                self.length = Length::Learned;
+        match self.length.handle_reply(block, outcome) {
+            None => return,
+            Some(LengthFinding::TryAtMost(max)) => self.map.registers_max = Some(max),
+            Some(LengthFinding::NotTheLength) => self.map.registers_max = None,
+            Some(LengthFinding::TooLong(long)) => {
+                self.wait_by_hole.insert(long, Wait::new(self.times.probe_after_min, now));
                 self.is_news = true;
             }
-            Length::Trial { failures, long } => {
-                *failures += u8::from(is_failure && holds(*long, block));
-                if *failures >= LONG_FAILURES_MAX {
-                    self.map.registers_max = None;
-                    self.length = Length::Settled;
-                    self.is_stale = true;
-                }
-            }
-            Length::Learned | Length::Settled => {}
         }
+        self.is_stale = true;
     }
 }
 

@@ -69,14 +69,14 @@ impl Rig {
         let mut delivered = BTreeSet::new();
         let requests = self.plan.requests().to_vec();
         let covered = |want: &ReadRequest| {
-            requests.iter().any(|request| holds(*request, *want))
-                || self.plan.refused().iter().any(|(refused, _)| holds(*refused, *want))
+            requests.iter().any(|request| request.holds(*want))
+                || self.plan.refused().iter().any(|(refused, _)| refused.holds(*want))
         };
         assert!(self.wanted.iter().all(covered), "each value is asked for or has its reason");
         for request in requests {
             let outcome = self.meter.answer(request);
             if outcome.is_ok() {
-                delivered.extend(self.wanted.iter().filter(|want| holds(request, **want)));
+                delivered.extend(self.wanted.iter().filter(|want| request.holds(**want)));
             }
             self.now = self.now + Millis(10);
             self.plan.handle_reply(request, outcome, self.now);
@@ -284,4 +284,16 @@ fn a_device_that_is_silent_for_another_reason_keeps_its_plan() {
     }
     assert_eq!(rig.plan.requests(), [hr(0, 100)]);
     assert_eq!(rig.plan.poll_news(), None);
+}
+
+#[test]
+fn a_device_whose_every_value_was_a_hole_is_still_asked() {
+    let map = "holes 1\nhole hr:0 2\nhole hr:1 2".parse().expect("a hole map");
+    let mut rig = Rig::resume(singles(2), Meter::with_holes([]), map);
+    rig.cycle();
+    assert_eq!(rig.cycle().len(), 1, "the other one is tried after an hour");
+    rig.now = HOUR;
+    rig.cycle();
+    rig.cycle();
+    assert_eq!(rig.cycle().len(), 2);
 }

@@ -15,6 +15,7 @@ mod image;
 mod learned;
 #[cfg(test)]
 mod learned_tests;
+mod length;
 mod search;
 mod stored;
 #[cfg(test)]
@@ -71,7 +72,7 @@ impl Default for ReadRules {
 
 /// What must be read for the declared signals and for the parser: each element in one answer.
 pub fn wanted(signals: &[SignalSpec], parser_reads: &[ReadRequest]) -> Vec<ReadRequest> {
-    let declared = signals.iter().filter_map(|signal| signal.source.read());
+    let declared = signals.iter().flat_map(SignalSpec::reads);
     declared.chain(parser_reads.iter().copied()).collect()
 }
 
@@ -111,7 +112,7 @@ fn outermost(wanted: &[ReadRequest], holes: &HoleMap) -> Vec<ReadRequest> {
     sorted.sort_unstable_by_key(|want| (want.table, want.start, u16::MAX - want.count));
     let mut values: Vec<ReadRequest> = Vec::with_capacity(sorted.len());
     for want in sorted {
-        if !values.last().is_some_and(|last| holds(*last, want)) {
+        if !values.last().is_some_and(|last| last.holds(want)) {
             values.push(want);
         }
     }
@@ -163,9 +164,4 @@ fn span(values: &[ReadRequest]) -> ReadRequest {
 /// The place after the last item.
 fn end(request: ReadRequest) -> u32 {
     u32::from(request.start) + u32::from(request.count)
-}
-
-/// Whether all of `inner` lies in `outer`.
-pub(crate) fn holds(outer: ReadRequest, inner: ReadRequest) -> bool {
-    outer.table == inner.table && outer.start <= inner.start && end(inner) <= end(outer)
 }
