@@ -11,12 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_modbus::register::ReadRequest;
 use fieldgate_model::{DeviceName, GatewayId};
-use fieldgate_rules::plan::{HoleMap, LearnedTimes};
-use fieldgate_rules::profile::Profile;
-use fieldgate_rules::schedule::{Class, PollRequest};
-use tokio::sync::{broadcast, mpsc, watch};
+use fieldgate_rules::plan::HoleMap;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -25,7 +22,7 @@ use crate::clock::Clock;
 use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
 use crate::config::{Config, DeviceConfig, Problem};
 use crate::drivers::modbus::{self, BusChannels, BusDevice, BusSetup};
-use crate::drivers::{BusHandle, BusStatus, DeviceIndex, Frame, TAPPED_MAX};
+use crate::drivers::{BusHandle, DeviceIndex, Frame};
 use crate::engine::{self, Engine, EngineError, EngineSetup};
 use crate::handles::Handles;
 use crate::http;
@@ -247,43 +244,16 @@ fn spawn_buses(
     for (place, bus) in config.buses.iter().enumerate() {
         let on_it = config.devices.iter().enumerate().filter(|(_, device)| device.bus == place);
         let devices = on_it
-            .map(|(index, device)| BusDevice {
-                index: DeviceIndex(index),
-                unit: device.unit,
-                every: device.every,
-                wanted: wanted_of(&device.profile),
-                reading: device.profile.reading.clone(),
-                holes: holes_of(device, maps),
+            .map(|(index, device)| {
+                BusDevice::new(DeviceIndex(index), device, holes_of(device, maps))
             })
             .collect();
-        let setup = BusSetup {
-            name: bus.name.as_str().into(),
-            endpoint: bus.endpoint.clone(),
-            timeout: bus.timeout,
-            pause: bus.pause,
-            dead_share: bus.dead_share,
-            close_after_cycle: bus.close_after_cycle,
-            link: bus.cost(),
-            times: LearnedTimes::default(),
-            devices,
-        };
-        let (jobs, jobs_out) = mpsc::channel(JOBS_MAX);
-        let status = watch::Sender::new(BusStatus::new(&setup));
-        let tap = broadcast::Sender::new(TAPPED_MAX);
-        handles.push(BusHandle { jobs, status: status.subscribe(), tap: tap.clone() });
-        let channels = BusChannels { jobs: jobs_out, frames: frames.clone(), status, tap };
+        let setup = BusSetup::new(bus, devices);
+        let (channels, handle) = BusChannels::new(&setup, JOBS_MAX, frames.clone());
+        handles.push(handle);
         buses.spawn(modbus::run(setup, channels, clock));
     }
     handles
-}
-
-/// What one poll of a device must bring; what its alarms watch has their class.
-fn wanted_of(profile: &Profile) -> Vec<PollRequest> {
-    let class = |request: ReadRequest| {
-        if profile.is_watched(request) { Class::AlarmSignal } else { Class::Poll }
-    };
-    let poll = |request| PollRequest { class: class(request), request };
-    profile.wanted().into_iter().map(poll).collect()
 }
 
 /// What a device has taught, if that was this device by unit id and version of its profile.

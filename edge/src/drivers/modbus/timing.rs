@@ -56,8 +56,7 @@ fn answered(request: &Request) -> u64 {
         2 + if read.table.is_bits() { items.div_ceil(8) } else { 2 * items }
     };
     match request {
-        Request::Read(request) => read(request),
-        Request::ReadWrite { read: request, .. } => read(request),
+        Request::Read(request) | Request::ReadWrite { read: request, .. } => read(request),
         Request::Write(WriteRequest::MaskRegister { .. }) => HEAD + 2,
         Request::Write(
             WriteRequest::Coil { .. }
@@ -83,9 +82,9 @@ mod tests {
             // 8 bytes out and 5 + 20 back, of 10 bits each.
             ("9600-8N1", Framing::Rtu, read(10), 35),
             ("1200-8N1", Framing::Rtu, read(125), 2_192),
-            ("9600-8N1", Framing::Rtu, write.clone(), 23),
-            // 17 and 2 × 23 + 5 characters of 10 bits: `:` 01 03 0000 000A LRC, CR, LF.
-            ("9600-7E1", Framing::Ascii, read(10), 69),
+            ("9600-8N1", Framing::Rtu, write.clone(), 22),
+            // 17 and 51 characters of 10 bits: `:`, two digits a byte and for the LRC, CR, LF.
+            ("9600-7E1", Framing::Ascii, read(10), 71),
             ("115200-8E1", Framing::Rtu, read(10), 4),
         ] {
             let parsed = line.parse().expect("a line");
