@@ -161,21 +161,37 @@ fn must_be_right(trap: u16) -> bool {
     ![1_000, 5_000].contains(&trap)
 }
 
+/// Checks all rows beside each other: each waits most of its time.
+fn each<T: Copy + Sync>(
+    rows: &[T],
+    check: impl Fn(T) -> Result<()> + Copy + Send + Sync,
+) -> Result<()> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = rows.iter().map(|row| scope.spawn(move || check(*row))).collect();
+        running.into_iter().try_for_each(|row| match row.join() {
+            Ok(ended) => ended,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
+}
+
+const TRAPS: [u16; 6] = [1_000, 2_000, 3_000, 4_000, 5_000, 6_000];
+
 #[test]
 fn every_trap_of_a_foreign_tcp_server_is_survived() -> Result<()> {
-    for trap in [1_000, 2_000, 3_000, 4_000, 5_000, 6_000] {
+    each(&TRAPS, |trap| {
         let scratch = Scratch::new(&format!("fieldgate-trap-{trap}"))?;
         let server = Libmodbus::tcp(scratch.path())?;
         let edge = alone(&scratch, server.listen(), &trap_profile(trap), "")?;
         let right = survives(&edge, trap)?;
         ensure!(!must_be_right(trap) || right == READS, "trap {trap}: {right} of {READS}");
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
 fn every_trap_of_a_foreign_rtu_server_is_survived() -> Result<()> {
-    for trap in [1_000, 2_000, 3_000, 4_000, 5_000, 6_000] {
+    each(&TRAPS, |trap| {
         let scratch = Scratch::new(&format!("fieldgate-rtu-trap-{trap}"))?;
         let pair = SerialPair::start(scratch.path())?;
         let _server = Libmodbus::rtu(scratch.path(), pair.far(), 19_200)?;
@@ -183,8 +199,8 @@ fn every_trap_of_a_foreign_rtu_server_is_survived() -> Result<()> {
         let edge = on_bus(&scratch, &bus, &trap_profile(trap))?;
         let right = survives(&edge, trap)?;
         ensure!(!must_be_right(trap) || right == READS, "trap {trap}: {right} of {READS}");
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// pymodbus on one end of a pair, our gateway on the other.
@@ -215,38 +231,36 @@ fn is_right(signals: &[Value]) -> Result<bool> {
 
 #[test]
 fn pymodbus_is_read_over_rtu_and_ascii() -> Result<()> {
-    for framer in ["rtu", "ascii"] {
+    each(&["rtu", "ascii"], |framer| {
         pymodbus_on_a_line(framer, &[], |edge| {
             until("right values", PATIENCE, || Ok(is_right(&read(edge)?)?.then_some(())))?;
             for _ in 0..READS {
                 ensure!(is_right(&read(edge)?)?, "over {framer}: {:?}", read(edge)?);
             }
             Ok(())
-        })?;
-    }
-    Ok(())
+        })
+    })
 }
 
 #[test]
 fn spoilt_answers_of_pymodbus_never_become_values() -> Result<()> {
-    for framer in ["rtu", "ascii"] {
-        for fault in ["--truncate", "--alter", "--extend"] {
-            pymodbus_on_a_line(framer, &[fault, EVERY], |edge| {
-                let mut whole = 0;
-                until("whole reads between spoilt answers", PATIENCE, || {
-                    let signals = read(edge)?;
-                    for (name, expected) in
-                        [("abcd", json!(230.25)), ("word", json!(0x1234)), ("setpoint", json!(7))]
-                    {
-                        let found = value(&signals, name)?;
-                        let is_good = *found == expected || found.is_null();
-                        ensure!(is_good, "{framer} {fault}: `{name}` is {found}");
-                    }
-                    whole += usize::from(is_right(&signals)?);
-                    Ok((whole >= READS).then_some(()))
-                })
-            })?;
-        }
-    }
-    Ok(())
+    let rows = ["--truncate", "--alter", "--extend"]
+        .map(|fault| ["rtu", "ascii"].map(|framer| (framer, fault)));
+    each(rows.as_flattened(), |(framer, fault)| {
+        pymodbus_on_a_line(framer, &[fault, EVERY], |edge| {
+            let mut whole = 0;
+            until("whole reads between spoilt answers", PATIENCE, || {
+                let signals = read(edge)?;
+                for (name, expected) in
+                    [("abcd", json!(230.25)), ("word", json!(0x1234)), ("setpoint", json!(7))]
+                {
+                    let found = value(&signals, name)?;
+                    let is_good = *found == expected || found.is_null();
+                    ensure!(is_good, "{framer} {fault}: `{name}` is {found}");
+                }
+                whole += usize::from(is_right(&signals)?);
+                Ok((whole >= READS).then_some(()))
+            })
+        })
+    })
 }
