@@ -5,7 +5,7 @@ mod driver_kit;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fieldgate_edge::drivers::modbus_tcp::BusDevice;
+use fieldgate_edge::drivers::modbus::BusDevice;
 use fieldgate_edge::drivers::{Class, DeviceIndex, Job, WriteResult};
 use fieldgate_edge::simulate::{Door, SimulateOptions, SimulatedBus, SimulatedDevice, Simulator};
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
@@ -175,7 +175,7 @@ fn polled(profile: &Profile) -> BusDevice {
         index: DeviceIndex(0),
         unit: UnitId(1),
         every: Millis(20),
-        requests: profile.plan(),
+        requests: profile.plan().into_iter().map(driver_kit::as_poll).collect(),
     }
 }
 

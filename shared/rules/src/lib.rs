@@ -7,7 +7,6 @@ pub mod alarm;
 pub mod decode;
 pub mod encode;
 pub mod plan;
-pub mod poll;
 pub mod profile;
 pub mod schedule;
 pub mod signal;
