@@ -27,6 +27,8 @@ mod problem;
 mod profile_file;
 mod reading_file;
 mod signal_file;
+mod signals_file;
+mod source_file;
 #[cfg(test)]
 mod tests;
 mod units;

@@ -5,7 +5,7 @@ use fieldgate_rules::plan::ReadRules;
 use fieldgate_rules::signal::SignalSpec;
 
 use super::fields::{Fields, Found, Wrong};
-use super::signal_file::address_wrong;
+use super::source_file::address_wrong;
 
 /// `max_registers`, `max_bits`, `max_gap`, `boundary` and `merge`, each as the protocol has it by
 /// default.

@@ -71,7 +71,7 @@ impl Default for ReadRules {
 
 /// What must be read for the declared signals and for the parser: each element in one answer.
 pub fn wanted(signals: &[SignalSpec], parser_reads: &[ReadRequest]) -> Vec<ReadRequest> {
-    let declared = signals.iter().filter_map(|signal| signal.source.read());
+    let declared = signals.iter().flat_map(SignalSpec::reads);
     declared.chain(parser_reads.iter().copied()).collect()
 }
 
