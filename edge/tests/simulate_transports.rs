@@ -3,7 +3,6 @@
 
 mod simulate_kit;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fieldgate_edge::simulate::{Door, SimulateOptions, SimulatedLine, Simulator};
@@ -11,7 +10,7 @@ use fieldgate_modbus::line::LineSettings;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use self::simulate_kit::{Client, PATIENCE, Simulated, any, exchange, simulate};
+use self::simulate_kit::{Client, PATIENCE, Simulated, any, exchange, free_path, simulate};
 
 /// Write hr:0 and hr:1 of unit 1 with 0x0102 and 0x0304, and read them.
 const WRITE: [u8; 13] = [1, 16, 0, 0, 0, 2, 4, 1, 2, 3, 4, 0x52, 0xA0];
@@ -31,11 +30,6 @@ async fn on_line(door: Door) -> (Simulated, String) {
     let simulated = simulate(vec![door], SimulateOptions::default()).await;
     let port = simulated.ports[0].1.clone();
     (simulated, port)
-}
-
-/// A path that nothing lies at.
-fn free_path(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("fieldgate-{name}-{}", std::process::id()))
 }
 
 #[tokio::test]

@@ -3,15 +3,14 @@
 #![allow(dead_code, reason = "no test program uses all of it")]
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use fieldgate_edge::config::Library;
 use fieldgate_edge::simulate::{Door, SimulateOptions, SimulatedBus, SimulatedDevice, Simulator};
-use fieldgate_modbus::register::{Address, Table, UnitId};
-use fieldgate_model::{Millis, SignalName};
-use fieldgate_rules::plan::ReadRules;
-use fieldgate_rules::profile::{ParserSpec, Profile};
-use fieldgate_rules::signal::{DataType, SignalSource, SignalSpec, WordOrder};
+use fieldgate_modbus::register::UnitId;
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -28,6 +27,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const LAST: [u8; 12] = [0xFF, 0xFF, 0, 0, 0, 6, 9, 3, 0, 0, 0, 1];
 const LAST_ANSWER: [u8; 9] = [0xFF, 0xFF, 0, 0, 0, 3, 9, 0x83, 11];
 
+/// A register that can be written.
+const WORD: &str = "type = \"u16\"\nwrite = true";
+/// Tests run beside each other.
+static PATHS: AtomicU32 = AtomicU32::new(0);
+
 pub(crate) struct Simulated {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) ports: Vec<(&'static str, String)>,
@@ -36,26 +40,28 @@ pub(crate) struct Simulated {
     tasks: JoinSet<()>,
 }
 
-/// Unit 1: hr:0..9 and co:0..9 are words that a parser reads; hr:10 counts.
+/// Unit 1: hr:0..9 and co:0..9 can be written; hr:10 counts.
 pub(crate) fn device() -> SimulatedDevice {
-    let address = Address { table: Table::HoldingRegister, offset: 10 };
-    let source = SignalSource::Registers { address, data: DataType::U16, order: WordOrder::Abcd };
-    let reads = ["hr:0..9", "co:0..9"].map(|range| range.parse().expect("a range")).to_vec();
-    let parser = ParserSpec { file: "bench.luau".to_owned(), source: String::new(), reads };
-    let count = SignalSpec::new(SignalName::new("reads").expect("a name"), source);
-    let profile = Profile {
-        name: "bench".to_owned(),
-        version: 1,
-        title: "Bench".to_owned(),
-        source: String::new(),
-        signals: vec![count],
-        alarms: Vec::new(),
-        parser: Some(parser),
-        tests: Vec::new(),
-        reading: ReadRules::default(),
-        every: Millis(1_000),
+    let item = |(name, read, rest): (String, String, &str)| {
+        format!("[[signal]]\nname = \"{name}\"\nread = \"{read}\"\n{rest}\n")
     };
+    let registers = (0..10).map(|offset| (format!("r{offset}"), format!("hr:{offset}"), WORD));
+    let coils =
+        (0..10).map(|offset| (format!("c{offset}"), format!("co:{offset}"), "write = true"));
+    let count = ("reads".to_owned(), "hr:10".to_owned(), "type = \"u16\"");
+    let signals: String = registers.chain(coils).chain([count]).map(item).collect();
+    let head = "[profile]\nname = \"bench\"\nversion = 1\ntitle = \"Bench\"\n";
+    let path = free_path("bench").with_extension("toml");
+    std::fs::write(&path, format!("{head}{signals}")).expect("a folder to write to");
+    let profile = Library::read(&path).expect("a profile");
+    std::fs::remove_file(&path).expect("it was there");
     SimulatedDevice { name: "bench".to_owned(), unit: UnitId(1), profile: Arc::new(profile) }
+}
+
+/// A path that nothing lies at.
+pub(crate) fn free_path(name: &str) -> PathBuf {
+    let nth = PATHS.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("fieldgate-{name}-{}-{nth}", std::process::id()))
 }
 
 pub(crate) fn any() -> SocketAddr {

@@ -20,6 +20,7 @@ const ANSWER_AT_MOST: Duration = Duration::from_secs(10);
 /// A simulator with one device a profile, named like it, with unit ids from 1.
 pub struct Simulator {
     process: Process,
+    announced: Value,
     listen: String,
     control: String,
 }
@@ -56,12 +57,20 @@ impl Simulator {
             text.map(str::to_owned).with_context(|| format!("`{pointer}` is not in {line}"))
         };
         let (listen, control) = (address("/devices/0/modbus_tcp")?, address("/control")?);
-        Ok(Self { process, listen, control })
+        Ok(Self { process, announced: line, listen, control })
     }
 
     /// `host:port` of its Modbus TCP server.
     pub fn listen(&self) -> &str {
         &self.listen
+    }
+
+    /// Address or path of another way to the devices, named as in a configuration.
+    pub fn port(&self, transport: &str) -> Result<&str> {
+        let devices = self.announced.get("devices").and_then(Value::as_array);
+        let mut ports = devices.into_iter().flatten().filter_map(|device| device.get(transport));
+        let port = ports.next().and_then(Value::as_str);
+        port.with_context(|| format!("no `{transport}` in {}", self.announced))
     }
 
     /// Its process.
