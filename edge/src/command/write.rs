@@ -443,7 +443,6 @@ mod tests {
                 tests: Vec::new(),
                 reading: ReadRules::default(),
                 every: Millis(1000),
-                reading: fieldgate_rules::plan::ReadRules::default(),
             };
             let device = DeviceConfig {
                 name: DeviceName::new("device").expect("a name"),
