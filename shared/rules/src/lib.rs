@@ -10,3 +10,4 @@ pub mod plan;
 pub mod poll;
 pub mod profile;
 pub mod signal;
+pub mod sunspec;
