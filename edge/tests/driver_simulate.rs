@@ -2,6 +2,7 @@
 
 mod driver_kit;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ fn profile(name: &str, signals: Vec<SignalSpec>, parser: Option<ParserSpec>) -> 
         parser,
         tests: Vec::new(),
         every: Millis(1_000),
+        unverified: BTreeSet::new(),
     })
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use fieldgate_model::Millis;
 
+use super::profile::args::ProfileVerb;
 use crate::config::parse_duration;
 
 /// Polls field devices, raises alarms, keeps everything until the cloud has it, and writes what it
@@ -103,10 +104,13 @@ Examples:
 Unit ids count from 1 in the order given. --control takes one JSON object a line:
   {\"device\": \"demo-meter\", \"signal\": \"voltage_l1\", \"value\": 260}")]
     Simulate(SimulateArgs),
-    /// Look at profiles
+    /// Look at profiles, test them, make them of what other tools have
     #[command(after_help = "\
 Examples:
-  fieldgate profile list")]
+  fieldgate profile list
+  fieldgate profile show eastron-sdm630
+  fieldgate profile test
+  fieldgate profile import --from csv registers.csv -o profiles/my-meter.toml")]
     Profile {
         #[command(subcommand)]
         verb: ProfileVerb,
@@ -136,17 +140,6 @@ Examples:
 
 Without --frame, hr[0] to hr[9] hold 0 to 9.")]
     Test(ParserTestArgs),
-}
-
-/// Verbs about profiles.
-#[derive(Debug, Subcommand)]
-pub(super) enum ProfileVerb {
-    /// List the profiles that a configuration can name
-    #[command(after_help = "\
-Examples:
-  fieldgate profile list
-  fieldgate profile list --profiles ./profiles --json")]
-    List(ProfileListArgs),
 }
 
 #[derive(Debug, Args)]
@@ -235,16 +228,6 @@ pub(super) struct SimulateArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub(super) control: Option<SocketAddr>,
     /// Announce what listens where as one line of JSON.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ProfileListArgs {
-    /// Folder of further profiles; `profiles` beside the configuration file by default.
-    #[arg(long, value_name = "FOLDER")]
-    pub(super) profiles: Option<PathBuf>,
-    /// Print a JSON array.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -20,6 +20,7 @@ mod device_file;
 mod fields;
 mod file;
 mod library;
+mod overlap;
 mod problem;
 mod profile_file;
 mod signal_file;

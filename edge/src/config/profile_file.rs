@@ -14,6 +14,7 @@ use toml::de::DeValue;
 
 use super::fields::{Fields, Found, Source, Wrong, nearest};
 use super::library::stem;
+use super::overlap::Overlaps;
 use super::problem::{Problem, Scope};
 use super::signal_file::{Raw, address_wrong, leaf, read_name, read_signal, unit_wrong};
 use super::units::parse_duration;
@@ -26,6 +27,13 @@ const MESSAGE: &str = "${device}: ${signal} is ${value} ${unit}, limit ${limit} 
 
 /// Gives the text of the parser's file that lies beside the profile.
 pub(super) type ReadParser<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+/// The signals of a profile, and which of them one source alone has.
+#[derive(Default)]
+struct Signals {
+    signals: Vec<SignalSpec>,
+    unverified: BTreeSet<SignalName>,
+}
 
 /// What a test expects of a signal.
 #[derive(Deserialize)]
@@ -65,10 +73,12 @@ pub(super) fn read_profile(
     let title = header.take::<String>("title").map(|title| title.value);
     let origin = header.take::<String>("source").map(|origin| origin.value);
     let every = read_duration(&mut header, "every").unwrap_or(EVERY);
+    let verified = header.take::<bool>("verified").is_some_and(|verified| verified.value);
     let (parser, parser_line) = read_parser_spec(&mut header, read_parser);
     let header_line = header.line();
 
-    let signals = read_signals(&mut root, parser_line, &mut problems);
+    let Signals { signals, unverified } =
+        read_signals(&mut root, parser_line, verified, &mut problems);
     let alarms = read_alarms(&mut root, &signals, &mut problems);
     let tests = read_tests(&mut root, &signals, &mut problems);
     if signals.is_empty() && problems.is_empty() {
@@ -80,7 +90,18 @@ pub(super) fn read_profile(
         let title = title.unwrap_or_else(|| name.value.clone());
         let (name, version) = (name.value, version.value);
         let source = origin.unwrap_or_default();
-        return Ok(Profile { name, version, title, source, signals, alarms, parser, tests, every });
+        return Ok(Profile {
+            name,
+            version,
+            title,
+            source,
+            signals,
+            alarms,
+            parser,
+            tests,
+            every,
+            unverified,
+        });
     }
     problems.sort_by_key(|problem| problem.line);
     Err(problems)
@@ -134,11 +155,15 @@ fn read_parser_spec(
 fn read_signals(
     root: &mut Fields<'_>,
     parser_line: Option<usize>,
+    verified: bool,
     problems: &mut Vec<Problem>,
-) -> Vec<SignalSpec> {
-    let mut signals: Vec<SignalSpec> = Vec::new();
+) -> Signals {
+    let Signals { mut signals, mut unverified } = Signals::default();
+    let mut spans = Overlaps::default();
     for mut fields in root.tables("signal", "[[signal]]") {
         let line = fields.line();
+        let is_verified = fields.take("verified").map_or(verified, |verified| verified.value);
+        let overlaps = fields.take("overlap").is_some_and(|overlaps| overlaps.value);
         if let Some(signal) = read_signal(&mut fields) {
             if signals.iter().any(|other| other.name == signal.name) {
                 let what = format!("has the name `{}` of another signal", signal.name);
@@ -148,11 +173,17 @@ fn read_signals(
                 let what = format!("`{}` comes from a parser, and there is none", signal.name);
                 fields.wrong(line, Wrong::new(what).hint("name it in `[profile] parser = …`"));
             }
+            if let Some(wrong) = spans.add(&signal, overlaps) {
+                fields.wrong(line, wrong);
+            }
+            if !is_verified {
+                unverified.insert(signal.name.clone());
+            }
             signals.push(signal);
         }
         problems.extend(fields.finish());
     }
-    signals
+    Signals { signals, unverified }
 }
 
 fn read_alarms(

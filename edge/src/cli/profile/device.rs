@@ -1,0 +1,137 @@
+//! A `SunSpec` device that says itself what it is, over Modbus TCP.
+
+use std::path::Path;
+use std::time::Duration;
+
+use fieldgate_modbus::fault::Fault;
+use fieldgate_modbus::register::{ReadReply, ReadRequest};
+use fieldgate_rules::sunspec::{Discovery, DiscoveryEffect, Ending, Found, ModelSpec, known};
+use tokio::time::timeout;
+use tokio_modbus::client::{Context, Reader as _, tcp};
+use tokio_modbus::{ExceptionCode, Slave};
+
+use super::args::ProfileImportArgs;
+use crate::cli::failure::Failure;
+use crate::cli::screen::Talk;
+use crate::import::{
+    Imported, Note, Options, SunSpecDevice, Weight, model_from_json, sunspec_device,
+};
+
+/// For one answer. Inverters behind a data logger take seconds.
+const ANSWER_AT_MOST: Duration = Duration::from_secs(5);
+
+/// The unit that inverters have at the factory more often than any other.
+const UNIT: u8 = 1;
+
+/// A profile of the device at the address that the arguments name.
+pub(super) fn import(
+    args: &ProfileImportArgs,
+    options: &Options,
+    talk: &mut Talk,
+) -> Result<Result<Imported, Vec<Note>>, Failure> {
+    let unit = options.device.as_ref().map_or(UNIT, |pick| pick.unit);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (found, words) = runtime.block_on(async {
+        let mut line = connect(&args.file, unit).await?;
+        let found = discover(&mut line).await?;
+        let mut words = Vec::new();
+        for model in &found.models {
+            let mut all = Vec::new();
+            for request in model.reads() {
+                all.extend(read(&mut line, request).await.map_err(|fault| {
+                    let what =
+                        format!("model {} at {} cannot be read: {fault:?}", model.id, model.start);
+                    Failure::refused(what)
+                })?);
+            }
+            words.push(all);
+        }
+        Ok::<_, Failure>((found, words))
+    })?;
+    let ids: Vec<String> = found.models.iter().map(|model| model.id.to_string()).collect();
+    talk.say(&format!("SunSpec at holding register {}: models {}", found.base, ids.join(", ")));
+    let (definitions, mut notes) = definitions(args.models.as_deref(), &found);
+    if found.ending != Ending::Marked {
+        let what = format!("the walk over the models did not come to its end: {:?}", found.ending);
+        notes.push(Note { line: None, weight: Weight::Lost, what });
+    }
+    let device = SunSpecDevice { found: &found, words: &words, definitions: &definitions };
+    Ok(sunspec_device(device, options).map(|mut imported| {
+        imported.notes.splice(0..0, notes);
+        imported
+    }))
+}
+
+async fn connect(address: &str, unit: u8) -> Result<Context, Failure> {
+    let stream = timeout(ANSWER_AT_MOST, tokio::net::TcpStream::connect(address)).await;
+    let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+    let stream = stream.map_err(|error| {
+        Failure::from_error(error)
+            .while_doing(format!("cannot connect to `{address}`"))
+            .hint("write it as HOST:PORT, such as `192.0.2.7:502`")
+    })?;
+    Ok(tcp::attach_slave(stream, Slave(unit)))
+}
+
+async fn discover(line: &mut Context) -> Result<Found, Failure> {
+    let mut discovery = Discovery::resume();
+    while let Some(effect) = discovery.poll_effect() {
+        match effect {
+            DiscoveryEffect::Read(request) => {
+                let words = read(line, request).await;
+                discovery.handle_answer(words.map(ReadReply::Registers));
+            }
+            DiscoveryEffect::Done(found) => {
+                return found.map_err(|error| {
+                    Failure::from_error(error)
+                        .hint("is it the right unit id? name it with `--device`")
+                });
+            }
+        }
+    }
+    Err(Failure::refused("the walk over the models stopped"))
+}
+
+async fn read(line: &mut Context, request: ReadRequest) -> Result<Vec<u16>, Fault> {
+    match timeout(ANSWER_AT_MOST, line.read_holding_registers(request.start, request.count)).await {
+        Ok(Ok(Ok(words))) => Ok(words),
+        Ok(Ok(Err(exception))) => Err(Fault::Exception(code(exception))),
+        Ok(Err(_)) => Err(Fault::LinkLost),
+        Err(_) => Err(Fault::NoAnswer),
+    }
+}
+
+fn code(exception: ExceptionCode) -> u8 {
+    exception.into()
+}
+
+/// The definitions in a folder that the device needs; what cannot be used becomes a note.
+fn definitions(folder: Option<&Path>, found: &Found) -> (Vec<ModelSpec>, Vec<Note>) {
+    let (mut definitions, mut notes): (Vec<ModelSpec>, Vec<Note>) = (Vec::new(), Vec::new());
+    let Some(folder) = folder else { return (definitions, notes) };
+    for model in &found.models {
+        if definitions.iter().any(|known| known.id == model.id) {
+            continue;
+        }
+        let file = folder.join(format!("model_{}.json", model.id));
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(_) if known(model.id).is_some() => continue,
+            Err(error) => {
+                let what = format!("`{}` cannot be read: {error}", file.display());
+                notes.push(Note { line: None, weight: Weight::Remark, what });
+                continue;
+            }
+        };
+        match model_from_json(&text) {
+            Ok(model) => definitions.push(model),
+            Err(problems) => {
+                notes.extend(problems.into_iter().map(|note| Note {
+                    what: format!("`{}`: {}", file.display(), note.what),
+                    ..note
+                }));
+            }
+        }
+    }
+    (definitions, notes)
+}
