@@ -9,7 +9,7 @@ use crate::buffer::BufferStats;
 use crate::clock::Clock;
 use crate::command::Targets;
 use crate::config::{Config, Problem};
-use crate::drivers::modbus_tcp::BusStatus;
+use crate::drivers::BusHandle;
 use crate::engine::Engine;
 use crate::sync::SyncStatus;
 
@@ -25,7 +25,7 @@ pub struct Handles {
     /// What can be read and written.
     pub targets: Targets,
     /// The buses, in the order of the configuration.
-    pub buses: Vec<watch::Receiver<BusStatus>>,
+    pub buses: Vec<BusHandle>,
     /// The buffer.
     pub buffer: watch::Receiver<BufferStats>,
     /// The uplink; `None` if there is no cloud, or no identity for it.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_model::GatewayId;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -19,8 +19,8 @@ use crate::buffer::{Buffer, BufferError, BufferOptions, Intake, Recovered};
 use crate::clock::Clock;
 use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
 use crate::config::{Config, Endpoint, Problem};
-use crate::drivers::modbus_tcp::{self, BusDevice, BusSetup, BusStatus};
-use crate::drivers::{DeviceIndex, Frame, Job};
+use crate::drivers::modbus_tcp::{self, BusDevice, BusSetup};
+use crate::drivers::{BusHandle, BusStatus, DeviceIndex, Frame, TAPPED_MAX};
 use crate::engine::{self, Engine, EngineError, EngineSetup};
 use crate::handles::Handles;
 use crate::http;
@@ -125,8 +125,9 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
 
     let mut buses = JoinSet::new();
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
-    let (jobs, statuses) = spawn_buses(&config, &frames, clock, &mut buses);
-    let targets = Targets { devices: config.devices.clone().into(), buses: jobs.into() };
+    let bus_handles = spawn_buses(&config, &frames, clock, &mut buses);
+    let jobs = bus_handles.iter().map(|bus| bus.jobs.clone()).collect();
+    let targets = Targets::new(config.devices.clone().into(), jobs);
 
     let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
     let progress = watch::Sender::new(0);
@@ -150,7 +151,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
         problems: problems.into(),
         engine,
         targets,
-        buses: statuses,
+        buses: bus_handles,
         buffer: buffer.stats(),
         sync: sync.clone(),
         clock,
@@ -235,9 +236,8 @@ fn spawn_buses(
     frames: &mpsc::Sender<Frame>,
     clock: Clock,
     buses: &mut JoinSet<()>,
-) -> (Vec<mpsc::Sender<Job>>, Vec<watch::Receiver<BusStatus>>) {
-    let mut senders = Vec::new();
-    let mut statuses = Vec::new();
+) -> Vec<BusHandle> {
+    let mut handles = Vec::new();
     for (place, bus) in config.buses.iter().enumerate() {
         let on_it = config.devices.iter().enumerate().filter(|(_, device)| device.bus == place);
         let devices = on_it
@@ -248,15 +248,20 @@ fn spawn_buses(
                 requests: device.profile.plan(),
             })
             .collect();
-        let Endpoint::ModbusTcp { host, port } = bus.endpoint.clone();
+        let (host, port) = match bus.endpoint.clone() {
+            Endpoint::ModbusTcp { host, port, .. } | Endpoint::ModbusRtuOverTcp { host, port } => {
+                (host, port)
+            }
+            Endpoint::ModbusRtu(_) | Endpoint::ModbusAscii(_) => (String::new(), 0),
+        };
         let setup = BusSetup { name: bus.name.clone(), host, port, timeout: bus.timeout, devices };
         let (jobs, jobs_out) = mpsc::channel(JOBS_MAX);
         let status = watch::Sender::new(BusStatus::new(&setup));
-        senders.push(jobs);
-        statuses.push(status.subscribe());
+        let tap = broadcast::Sender::new(TAPPED_MAX);
+        handles.push(BusHandle { jobs, status: status.subscribe(), tap });
         buses.spawn(modbus_tcp::run(setup, jobs_out, frames.clone(), status, clock));
     }
-    (senders, statuses)
+    handles
 }
 
 /// What the uplink and its commands are built from.

@@ -6,7 +6,7 @@ mod driver_kit;
 use std::sync::atomic::Ordering;
 
 use fieldgate_edge::clock::Clock;
-use fieldgate_edge::drivers::modbus_tcp::LinkState;
+use fieldgate_edge::drivers::LinkState;
 use fieldgate_modbus::register::ReadReply;
 use fieldgate_model::Cause;
 

@@ -3,7 +3,7 @@
 mod driver_kit;
 
 use fieldgate_edge::clock::Clock;
-use fieldgate_edge::drivers::{Job, WriteResult};
+use fieldgate_edge::drivers::{Class, Job, WriteResult};
 use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use fieldgate_model::{Cause, Millis};
 use tokio::sync::oneshot;
@@ -19,7 +19,8 @@ async fn write(
     deadline: Option<Millis>,
 ) -> WriteResult {
     let (done, result) = oneshot::channel();
-    let job = Job::Write { unit: UnitId(7), request, read_back, deadline, done };
+    let class = Class::Command;
+    let job = Job::Write { unit: UnitId(7), request, read_back, deadline, class, done };
     rig.jobs.send(job).await.expect("the bus runs");
     result.await.expect("the bus answers")
 }
@@ -79,7 +80,8 @@ async fn a_read_job_gives_one_answer_a_request_and_stops_asking_the_silent() {
     let mut rig = Rig::start(server.port, vec![device(0, 7, 3_600_000)]);
     assert_eq!(rig.next_good_of(0).await, registers(7));
     let (done, replies) = oneshot::channel();
-    let job = Job::Read { unit: UnitId(3), requests: vec![read(1), read(10), read(20)], done };
+    let requests = vec![read(1), read(10), read(20)];
+    let job = Job::Read { unit: UnitId(3), requests, class: Class::Command, done };
     rig.jobs.send(job).await.expect("the bus runs");
     let replies = replies.await.expect("the bus answers");
     let first = Ok(ReadReply::Registers(vec![3, 1]));

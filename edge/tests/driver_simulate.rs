@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fieldgate_edge::drivers::modbus_tcp::BusDevice;
-use fieldgate_edge::drivers::{DeviceIndex, Job, WriteResult};
+use fieldgate_edge::drivers::{Class, DeviceIndex, Job, WriteResult};
 use fieldgate_edge::simulate::{SimulateOptions, SimulatedBus, SimulatedDevice, Simulator};
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use fieldgate_model::{Millis, Scale, SignalName, Value};
 use fieldgate_rules::decode::decode;
 use fieldgate_rules::plan::Image;
 use fieldgate_rules::profile::{ParserSpec, Profile};
-use fieldgate_rules::signal::{DataType, Report, SignalSource, SignalSpec, WordOrder, WriteSpec};
+use fieldgate_rules::signal::{DataType, SignalSource, SignalSpec, WordOrder, WriteSpec};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -23,18 +23,8 @@ use tokio::task::JoinSet;
 use self::driver_kit::Rig;
 
 fn signal(name: &str, source: SignalSource, unit: &str) -> SignalSpec {
-    SignalSpec {
-        name: SignalName::new(name).expect("a name"),
-        title: name.to_owned(),
-        source,
-        unit: unit.to_owned(),
-        scale: Scale::IDENTITY,
-        nulls: Vec::new(),
-        limits: None,
-        writable: None,
-        report: Report::Always,
-        origin: String::new(),
-    }
+    let name = SignalName::new(name).expect("a name");
+    SignalSpec { unit: unit.to_owned(), ..SignalSpec::new(name, source) }
 }
 
 fn holding(offset: u16, data: DataType, order: WordOrder) -> SignalSource {
@@ -248,6 +238,7 @@ async fn a_write_job_is_verified_by_its_read_back() {
         request: WriteRequest::Register { offset: 3, word: 65 },
         read_back: Some(ReadRequest { table: Table::HoldingRegister, start: 3, count: 1 }),
         deadline: None,
+        class: Class::Command,
         done,
     };
     rig.jobs.send(job).await.expect("the bus runs");

@@ -153,7 +153,7 @@ fn telegrafs_requests_become_the_signals_of_one_device() {
 [[test]]
 registers = { "hr:0" = ["0xFFF6", 2, 1, 0, 0, 0, "0x3F80", "0xAB12", 8, "0x4243", "0x4445"] }
 coils = { "co:4" = [true] }
-expect = { voltage = -1.0, current = 65.538, level = 1.0, alarm = true, label = "BCDE", motor = true }
+expect = { voltage = -1.0, current = 65.538, level = 1.0, high = 171, alarm = true, label = "BCDE", motor = true }
 "#,
     );
     assert_eq!(profile.name, "Pump");
@@ -269,6 +269,7 @@ discrete_inputs = { "di:7" = [true] }
 outside_temperature = -1.0
 Energy = 65538
 Default = -1
+Mode = 3
 Pump = true
 Door = true
 

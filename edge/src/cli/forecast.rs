@@ -5,7 +5,7 @@ use fieldgate_model::Millis;
 use fieldgate_rules::signal::Report;
 use serde::Serialize;
 
-use crate::config::{Config, DeviceConfig, Endpoint};
+use crate::config::{Config, DeviceConfig};
 
 /// Bytes that a sample takes once it is sealed. Columns of deltas took 1.5 to 3 in measurements,
 /// depending on how much the values move.
@@ -70,7 +70,6 @@ pub(super) struct Span {
 /// The requests of each bus.
 pub(super) fn plan(config: &Config) -> Vec<BusPlan> {
     let bus = |(place, bus): (usize, &crate::config::BusConfig)| {
-        let Endpoint::ModbusTcp { host, port } = &bus.endpoint;
         let on_it = || config.devices.iter().filter(|device| device.bus == place);
         let devices: Vec<DevicePlan> = on_it().map(plan_of).collect();
         let per_second = |amount: fn(&DevicePlan) -> f64| {
@@ -78,7 +77,7 @@ pub(super) fn plan(config: &Config) -> Vec<BusPlan> {
         };
         BusPlan {
             bus: bus.name.clone(),
-            endpoint: format!("modbus_tcp {host}:{port}"),
+            endpoint: bus.endpoint.to_string(),
             requests_per_s: per_second(|plan| float(plan.requests.len() as u64)),
             bytes_per_s: per_second(|plan| float(plan.bytes_per_cycle)),
             devices,

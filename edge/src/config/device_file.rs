@@ -1,4 +1,4 @@
-//! `[[bus]]` and `[[device]]`: what is wrong with one of them leaves the others alone.
+//! `[[device]]`: what is wrong with one of them leaves the others alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,28 +9,15 @@ use fieldgate_model::{DeviceName, Millis};
 use fieldgate_rules::profile::Profile;
 
 use super::fields::{Fields, Found, Wrong, list, nearest};
-use super::file::{parse_host_port, read_duration};
+use super::file::read_duration;
 use super::library::Library;
 use super::problem::{Problem, Scope};
-use super::{BrokenDevice, BusConfig, DeviceConfig, Endpoint};
+use super::{BrokenDevice, BusConfig, DeviceConfig};
 
-/// Longer than any patience for an answer; a deeper wait is a dead device.
-const TIMEOUT_MAX: Millis = Millis::from_secs(60);
-/// Patience for an answer if the file does not say.
-const TIMEOUT: Millis = Millis::from_secs(1);
 /// Below it no Modbus link keeps up.
 const EVERY_MIN: Millis = Millis(10);
 /// A device that is read less than once a day is rather read by hand.
 const EVERY_MAX: Millis = Millis::from_secs(24 * 3600);
-/// Port of Modbus TCP by default (IANA).
-const PORT_MODBUS: u16 = 502;
-
-/// A bus as it was read.
-struct Bus {
-    name: String,
-    line: usize,
-    config: Option<BusConfig>,
-}
 
 /// A device as it was read.
 pub(super) struct Device {
@@ -49,40 +36,8 @@ pub(super) struct Context<'a> {
     pub(super) broken_buses: &'a BTreeSet<String>,
 }
 
-/// The buses that can be used, and the names of those that cannot.
-pub(super) fn read_buses(
-    root: &mut Fields<'_>,
-    problems: &mut Vec<Problem>,
-) -> (Vec<BusConfig>, BTreeSet<String>) {
-    let mut read: Vec<Bus> = Vec::new();
-    for (place, mut fields) in (1..).zip(root.tables("bus", "[[bus]]")) {
-        let (line, name) = (fields.line(), read_label(&mut fields, "bus", place, Scope::Bus));
-        let endpoint = fields.parse_required("modbus_tcp", |text| {
-            let (host, port) = parse_host_port(text, PORT_MODBUS)?;
-            Ok(Endpoint::ModbusTcp { host, port })
-        });
-        let timeout = read_duration(&mut fields, "timeout", EVERY_MIN, TIMEOUT_MAX);
-        if let Some(twin) = read.iter_mut().find(|other| other.name == name) {
-            let what = format!("has the name `{name}` of the bus in line {}", twin.line);
-            fields.wrong(line, Wrong::new(what).hint("give each bus a name of its own"));
-            twin.config = None;
-        }
-        let found = fields.finish();
-        let config = endpoint.filter(|_| found.is_empty()).map(|endpoint| BusConfig {
-            name: name.clone(),
-            endpoint: endpoint.value,
-            timeout: timeout.unwrap_or(TIMEOUT),
-        });
-        problems.extend(found);
-        read.push(Bus { name, line, config });
-    }
-    let broken = read.iter().filter(|bus| bus.config.is_none()).map(|bus| bus.name.clone());
-    let broken: BTreeSet<String> = broken.collect();
-    (read.into_iter().filter_map(|bus| bus.config).collect(), broken)
-}
-
 /// The name of a bus or device, or its place if it has none that can be used.
-fn read_label(
+pub(super) fn read_label(
     fields: &mut Fields<'_>,
     what: &str,
     place: usize,

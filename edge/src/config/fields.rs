@@ -117,9 +117,25 @@ impl<'s> Fields<'s> {
         self.line
     }
 
+    /// The line of a field, or of the table if it is not there.
+    pub(super) fn line_of(&self, key: &str) -> usize {
+        let found = self.table.get_key_value(key);
+        found.map_or(self.line, |(key, _)| self.source.line(key.span().start))
+    }
+
     /// Names what does not run because of the problems found from here on.
     pub(super) fn set_scope(&mut self, scope: Scope) {
         self.scope = scope;
+    }
+
+    /// Whether the table has this field.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Whether the table has this field, and it is a text.
+    pub(super) fn is_text(&self, key: &str) -> bool {
+        self.table.get(key).is_some_and(|value| value.get_ref().is_str())
     }
 
     /// A field that may be missing.
@@ -154,6 +170,21 @@ impl<'s> Fields<'s> {
                 None
             }
         }
+    }
+
+    /// A text that means something and is only looked at if `is_read`: the field is known either
+    /// way.
+    pub(super) fn parse_if<T>(
+        &mut self,
+        is_read: bool,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        if is_read {
+            return self.parse(key, parse).map(|found| found.value);
+        }
+        self.remove(key);
+        None
     }
 
     /// A text that must be there and means something.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use fieldgate_model::Millis;
 
-use super::device_file::{Context, part, read_buses, read_devices};
+use super::bus_file::read_buses;
+use super::device_file::{Context, part, read_devices};
 use super::fields::{Fields, Found, Source, Wrong};
 use super::library::Library;
 use super::problem::{Problem, Scope};

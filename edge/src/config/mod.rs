@@ -16,22 +16,31 @@ use fieldgate_modbus::register::UnitId;
 use fieldgate_model::{Catalogue, CatalogueDevice, DeviceName, Millis};
 use fieldgate_rules::profile::Profile;
 
+mod bus_file;
 mod device_file;
+mod endpoint;
 mod fields;
 mod file;
 mod library;
-mod overlap;
 mod problem;
 mod profile_file;
 mod signal_file;
+mod signals_file;
+mod source_file;
 #[cfg(test)]
 mod tests;
 mod units;
 mod write_file;
 
+pub use endpoint::{Echo, Endpoint, PortPath, Rs485, SerialEndpoint};
 pub use library::Library;
 pub use problem::{Problem, Scope};
 pub use units::{UnitError, parse_duration, parse_size};
+
+/// Patience shorter than this ends before any answer.
+const TIMEOUT_MIN: Millis = Millis(10);
+/// Longer than any patience for an answer; a deeper wait is a dead device.
+const TIMEOUT_MAX: Millis = Millis::from_secs(60);
 
 /// A configuration that runs, with what is wrong at its edges.
 #[derive(Debug)]
@@ -112,18 +121,12 @@ pub struct BusConfig {
     pub endpoint: Endpoint,
     /// How long an answer may take.
     pub timeout: Millis,
-}
-
-/// What a bus is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// Modbus over TCP.
-    ModbusTcp {
-        /// Name or address, without the brackets of an IPv6 one.
-        host: String,
-        /// TCP port; 502 by default.
-        port: u16,
-    },
+    /// Shortest quiet time between an answer and the next request, beside what the line needs.
+    pub pause: Millis,
+    /// Most of the bus's time that silent units may take, in percent.
+    pub dead_share: u8,
+    /// Close the link whenever nothing is due, for hosts that serve one client at a time.
+    pub close_after_cycle: bool,
 }
 
 /// `[[device]]`.

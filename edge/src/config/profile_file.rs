@@ -7,16 +7,17 @@ use fieldgate_modbus::register::{Address, ReadRequest, Table};
 use fieldgate_model::{Cause, Millis, Quality, Severity, SignalName, Value, ValueKind};
 use fieldgate_rules::alarm::{AlarmRule, Limit};
 use fieldgate_rules::profile::{Expected, ParserSpec, Profile, ProfileTest};
-use fieldgate_rules::signal::{SignalSource, SignalSpec};
+use fieldgate_rules::signal::SignalSpec;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::fields::{Fields, Found, Source, Wrong, nearest};
 use super::library::stem;
-use super::overlap::Overlaps;
 use super::problem::{Problem, Scope};
-use super::signal_file::{Raw, address_wrong, leaf, read_name, read_signal, unit_wrong};
+use super::signal_file::{Raw, leaf, read_name, unit_wrong};
+use super::signals_file::{Signals, read_signals};
+use super::source_file::address_wrong;
 use super::units::parse_duration;
 
 /// Poll interval, if neither device nor profile says one; what installers expect of a meter.
@@ -27,13 +28,6 @@ const MESSAGE: &str = "${device}: ${signal} is ${value} ${unit}, limit ${limit} 
 
 /// Gives the text of the parser's file that lies beside the profile.
 pub(super) type ReadParser<'a> = &'a dyn Fn(&str) -> Result<String, String>;
-
-/// The signals of a profile, and which of them one source alone has.
-#[derive(Default)]
-struct Signals {
-    signals: Vec<SignalSpec>,
-    unverified: BTreeSet<SignalName>,
-}
 
 /// What a test expects of a signal.
 #[derive(Deserialize)]
@@ -150,40 +144,6 @@ fn read_parser_spec(
             (None, Some(line))
         }
     }
-}
-
-fn read_signals(
-    root: &mut Fields<'_>,
-    parser_line: Option<usize>,
-    verified: bool,
-    problems: &mut Vec<Problem>,
-) -> Signals {
-    let Signals { mut signals, mut unverified } = Signals::default();
-    let mut spans = Overlaps::default();
-    for mut fields in root.tables("signal", "[[signal]]") {
-        let line = fields.line();
-        let is_verified = fields.take("verified").map_or(verified, |verified| verified.value);
-        let overlaps = fields.take("overlap").is_some_and(|overlaps| overlaps.value);
-        if let Some(signal) = read_signal(&mut fields) {
-            if signals.iter().any(|other| other.name == signal.name) {
-                let what = format!("has the name `{}` of another signal", signal.name);
-                fields.wrong(line, Wrong::new(what));
-            }
-            if matches!(signal.source, SignalSource::Parser { .. }) && parser_line.is_none() {
-                let what = format!("`{}` comes from a parser, and there is none", signal.name);
-                fields.wrong(line, Wrong::new(what).hint("name it in `[profile] parser = …`"));
-            }
-            if let Some(wrong) = spans.add(&signal, overlaps) {
-                fields.wrong(line, wrong);
-            }
-            if !is_verified {
-                unverified.insert(signal.name.clone());
-            }
-            signals.push(signal);
-        }
-        problems.extend(fields.finish());
-    }
-    Signals { signals, unverified }
 }
 
 fn read_alarms(

@@ -95,8 +95,15 @@ fn a_good_file_has_the_defaults_that_its_documentation_promises() {
             seal_after: Millis(2000),
         }
     );
-    let endpoint = Endpoint::ModbusTcp { host: "127.0.0.1".to_owned(), port: 5020 };
-    let bus = BusConfig { name: "cabinet".to_owned(), endpoint, timeout: Millis(1000) };
+    let endpoint = Endpoint::ModbusTcp { host: "127.0.0.1".to_owned(), port: 5020, in_flight: 1 };
+    let bus = BusConfig {
+        name: "cabinet".to_owned(),
+        endpoint,
+        timeout: Millis(1000),
+        pause: Millis(0),
+        dead_share: 10,
+        close_after_cycle: false,
+    };
     assert_eq!(config.buses, [bus]);
     assert_eq!(config.devices[0].every, Millis(1000));
     assert_eq!(config.devices[0].unit, UnitId(1));
@@ -278,7 +285,34 @@ fn a_wrong_bus_breaks_its_devices_alone() {
             "`modbus_tcp`: `::1:502` is an IPv6 address without brackets",
         ),
         ("name = \"b\"\nmodbus_tcp = \":502\"\n", "`modbus_tcp`: `:502` names no host"),
-        ("name = \"b\"\nmodbus_rtu = 1\nmodbus_tcp = \"h\"\n", "has an unknown field `modbus_rtu`"),
+        (
+            "name = \"b\"\nmodbus_rtu = 1\nmodbus_tcp = \"h\"\n",
+            "is several things at once: `modbus_tcp`, `modbus_rtu`",
+        ),
+        ("name = \"b\"\nbaud = 9600\nmodbus_tcp = \"h\"\n", "has an unknown field `baud`"),
+        ("name = \"b\"\n", "does not say what it is"),
+        ("name = \"b\"\nmodbus_rtu = 1\n", "modbus_rtu is a table, not a integer"),
+        ("name = \"b\"\nmodbus_rtu = \"/dev/ttyS0\"\n", "has no `line`"),
+        (
+            "name = \"b\"\nmodbus_rtu = \"ttyS0\"\nline = \"9600-8N1\"\n",
+            "`modbus_rtu`: `ttyS0` is not the path of a port",
+        ),
+        (
+            "name = \"b\"\nmodbus_ascii = \"/dev/ttyS0\"\nline = \"9600\"\n",
+            "`line`: `9600` is not a line setting",
+        ),
+        (
+            "name = \"b\"\nmodbus_rtu = \"/dev/ttyS0\"\nline = \"9600-8N1\"\nin_flight = 2\n",
+            "has an unknown field `in_flight`",
+        ),
+        (
+            "name = \"b\"\nmodbus_tcp = \"h\"\nin_flight = 17\n",
+            "`in_flight`: 17 is not from 1 to 16",
+        ),
+        (
+            "name = \"b\"\nmodbus_tcp = \"h\"\ndead_share = \"0 %\"\n",
+            "`dead_share`: `0 %` is not from 1 % to 50 %",
+        ),
         (
             "name = \"b\"\nmodbus_tcp = \"h\"\ntimeout = \"2 min\"\n",
             "`timeout`: `2 min` is not between 10 ms and 60 s",
@@ -296,6 +330,64 @@ fn a_wrong_bus_breaks_its_devices_alone() {
 }
 
 #[test]
+fn a_serial_bus_is_a_table_or_a_port_with_its_settings_beside_it() {
+    let table = "modbus_rtu = { port = \"/dev/serial/by-id/a\", line = \"9600-8N1\", \
+                 rs485 = \"kernel\", echo = \"yes\" }\n";
+    let beside = "modbus_rtu = \"/dev/serial/by-id/a\"\nline = \"9600 8n1\"\n\
+                  rs485 = \"kernel\"\necho = \"yes\"\n";
+    for text in [table, beside] {
+        let folder = Folder::new();
+        let good = GOOD.replace("modbus_tcp = \"127.0.0.1:5020\"\n", text);
+        let loaded = load(&folder.write("gate.toml", &good)).expect("good");
+        assert_eq!(loaded.problems, [], "{text}");
+        let endpoint = Endpoint::ModbusRtu(SerialEndpoint {
+            port: PortPath::new("/dev/serial/by-id/a").expect("absolute"),
+            line: "9600-8N1".parse().expect("a line"),
+            rs485: Rs485::Kernel,
+            echo: Echo::Expect,
+        });
+        assert_eq!(loaded.config.buses[0].endpoint, endpoint, "{text}");
+        let shown = "modbus_rtu /dev/serial/by-id/a 9600-8N1";
+        assert_eq!(loaded.config.buses[0].endpoint.to_string(), shown);
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_port_is_found_at_once() {
+    let folder = Folder::new();
+    let table = "modbus_rtu = { port = \"ttyS0\", line = \"x\", rs485 = \"on\", baud = 1 }\n";
+    let good = GOOD.replace("modbus_tcp = \"127.0.0.1:5020\"\n", table);
+    let loaded = load(&folder.write("gate.toml", &good)).expect("the gateway runs");
+    let whats: Vec<_> = loaded.problems.iter().map(|problem| problem.what.as_str()).collect();
+    let expected = [
+        "modbus_rtu `port`: `ttyS0` is not the path of a port",
+        "modbus_rtu `line`: `x` is not a line setting",
+        "modbus_rtu `rs485`: `on` is none of `auto`, `kernel`, `off`",
+        "modbus_rtu has an unknown field `baud`",
+        "[[device]] `bus`: `cabinet` cannot be used",
+    ];
+    assert_eq!(whats, expected);
+}
+
+#[test]
+fn two_buses_on_one_port_are_found_out_under_whatever_names() {
+    let folder = Folder::new();
+    let port = folder.write("port", "");
+    let link = folder.0.join("link");
+    std::os::unix::fs::symlink(&port, &link).expect("a link");
+    let bus = |name: &str, path: &Path| {
+        format!(
+            "[[bus]]\nname = \"{name}\"\nmodbus_rtu = \"{}\"\nline = \"9600-8N1\"\n",
+            path.display()
+        )
+    };
+    let text = format!("{GOOD}{}{}", bus("b", &port), bus("c", &link));
+    let loaded = load(&folder.write("gate.toml", &text)).expect("the rest runs");
+    let whats: Vec<_> = loaded.problems.iter().map(|problem| problem.what.clone()).collect();
+    assert_eq!(whats, [format!("[[bus]] has the port `{}` of bus `b`", link.display())]);
+}
+
+#[test]
 fn a_host_and_port_are_read_as_people_write_them() {
     for (text, host, port) in [
         ("10.0.0.7:5020", "10.0.0.7", 5020),
@@ -306,7 +398,7 @@ fn a_host_and_port_are_read_as_people_write_them() {
         let folder = Folder::new();
         let good = GOOD.replace("127.0.0.1:5020", text);
         let loaded = load(&folder.write("gate.toml", &good)).expect("good");
-        let endpoint = Endpoint::ModbusTcp { host: host.to_owned(), port };
+        let endpoint = Endpoint::ModbusTcp { host: host.to_owned(), port, in_flight: 1 };
         assert_eq!(loaded.config.buses[0].endpoint, endpoint, "{text}");
     }
 }

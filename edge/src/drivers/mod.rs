@@ -1,12 +1,25 @@
 //! Drivers: one task per bus owns the line, polls its devices and does the jobs it is given.
 //!
 //! A bus gives [`Frame`]s to the engine and takes [`Job`]s from commands and from the technician.
+//! Whoever listens on its [`Tap`] sees every byte that goes over the line.
 
+pub mod direct;
 pub mod modbus_tcp;
+mod status;
 
+use std::sync::Arc;
+
+use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
+use fieldgate_modbus::request::{Reply, Request};
 use fieldgate_model::{Cause, Millis};
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+pub use direct::{DirectLine, OpenError};
+pub use status::{BusStatus, DeviceStatus, LinkState};
+
+/// Frames that a listener may be behind before it loses the oldest: some seconds of a fast bus.
+pub const TAPPED_MAX: usize = 1_024;
 
 /// Place of a device in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +36,22 @@ pub struct Frame {
     pub replies: Vec<(ReadRequest, Result<ReadReply, Cause>)>,
 }
 
-/// Something to do on the bus between two polls; it goes before any poll that is due.
+/// What goes before what on a bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A write that keeps people or machines safe.
+    SafetyWrite,
+    /// What a person or a command asked for.
+    Command,
+    /// A poll of a signal that an alarm watches.
+    AlarmSignal,
+    /// Any other poll.
+    Poll,
+    /// What was missed and is read afterwards.
+    Backfill,
+}
+
+/// Something to do on the bus beside its polls.
 #[derive(Debug)]
 pub enum Job {
     /// Read now, whatever the poll interval.
@@ -32,6 +60,8 @@ pub enum Job {
         unit: UnitId,
         /// What to read.
         requests: Vec<ReadRequest>,
+        /// What it may go before.
+        class: Class,
         /// Where the answers go, in the order of `requests`.
         done: oneshot::Sender<Vec<Result<ReadReply, Cause>>>,
     },
@@ -45,8 +75,27 @@ pub enum Job {
         read_back: Option<ReadRequest>,
         /// Monotonic time from which on it must not reach the wire any more.
         deadline: Option<Millis>,
+        /// What it may go before.
+        class: Class,
         /// Where the result goes.
         done: oneshot::Sender<WriteResult>,
+    },
+    /// Any one transaction, as soon as a command would be done.
+    Transact {
+        /// Whom to ask.
+        unit: UnitId,
+        /// What to ask.
+        request: Request,
+        /// Where the answer goes.
+        done: oneshot::Sender<Result<Reply, Fault>>,
+    },
+    /// Close the port and poll nothing, so that somebody else may use the line: until `released`
+    /// resolves or is dropped, ten minutes at most.
+    Take {
+        /// Told when the port is closed. If nobody hears it, the bus goes on at once.
+        granted: oneshot::Sender<()>,
+        /// Ends it.
+        released: oneshot::Receiver<()>,
     },
 }
 
@@ -62,4 +111,42 @@ pub enum WriteResult {
         /// The answer to the read-back, if one was asked for.
         read_back: Option<Result<ReadReply, Cause>>,
     },
+}
+
+/// Which way bytes went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the gateway to the line.
+    Sent,
+    /// From the line to the gateway.
+    Received,
+}
+
+/// Bytes as they went over the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tapped {
+    /// The bus's name in the configuration.
+    pub bus: Arc<str>,
+    /// When, monotonic.
+    pub at: Millis,
+    /// Which way.
+    pub direction: Direction,
+    /// One request, or what one look at the line brought: a part of an answer or several.
+    pub bytes: Vec<u8>,
+    /// Microseconds since the bytes before; 0 for the first.
+    pub gap_us: u64,
+}
+
+/// What listens on a bus. Who lags loses the oldest frames and is told how many.
+pub type Tap = broadcast::Receiver<Arc<Tapped>>;
+
+/// How to reach a running bus.
+#[derive(Debug, Clone)]
+pub struct BusHandle {
+    /// What it is to do.
+    pub jobs: mpsc::Sender<Job>,
+    /// How it is.
+    pub status: watch::Receiver<BusStatus>,
+    /// What goes over its line; subscribe to listen.
+    pub tap: broadcast::Sender<Arc<Tapped>>,
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use fieldgate_rules::poll::PollSnapshot;
 
-use crate::drivers::modbus_tcp::{BusStatus, LinkState};
+use crate::drivers::{BusStatus, LinkState};
 use crate::engine::Snapshot;
 use crate::handles::Handles;
 
@@ -31,7 +31,8 @@ pub(super) fn render(handles: &Handles, snapshot: &Snapshot) -> String {
     let uptime = handles.clock.now().since(handles.started).0 / 1000;
     text.one("fieldgate_uptime_seconds", Kind::Gauge, "Seconds since the start.", uptime);
 
-    let buses: Vec<BusStatus> = handles.buses.iter().map(|bus| bus.borrow().clone()).collect();
+    let buses: Vec<BusStatus> =
+        handles.buses.iter().map(|bus| bus.status.borrow().clone()).collect();
     render_buses(&mut text, &buses);
     render_devices(&mut text, handles, &buses);
     render_buffer(&mut text, handles);
@@ -56,7 +57,7 @@ fn render_buses(text: &mut Text, buses: &[BusStatus]) {
     for bus in buses {
         let up = match bus.link {
             LinkState::Up => 1,
-            LinkState::Untried | LinkState::Down => 0,
+            LinkState::Untried | LinkState::Down | LinkState::Taken { .. } => 0,
         };
         text.line(name, &[("bus", &bus.name)], up);
     }
@@ -75,7 +76,7 @@ fn render_buses(text: &mut Text, buses: &[BusStatus]) {
 fn render_devices(text: &mut Text, handles: &Handles, buses: &[BusStatus]) {
     let devices = || {
         buses.iter().flat_map(|bus| {
-            let named = |device: &'_ crate::drivers::modbus_tcp::DeviceStatus| {
+            let named = |device: &'_ crate::drivers::DeviceStatus| {
                 let config = handles.targets.devices.get(device.index.0)?;
                 Some((config.name.to_string(), bus.name.clone(), device.polled.clone()))
             };

@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use self::listener::BoundedListener;
-use crate::drivers::modbus_tcp::{BusStatus, LinkState};
+use crate::drivers::{BusStatus, LinkState};
 use crate::handles::Handles;
 
 /// How long the engine may take to answer and still count as turning: it answers within one turn,
@@ -56,7 +56,7 @@ async fn readyz(State(handles): State<Handles>) -> (StatusCode, String) {
     let waiting: Vec<String> = handles
         .buses
         .iter()
-        .map(|bus| bus.borrow().clone())
+        .map(|bus| bus.status.borrow().clone())
         .filter(|bus| !is_known(bus))
         .map(|bus| bus.name)
         .collect();
@@ -76,7 +76,7 @@ async fn close(mut response: Response) -> Response {
 /// Whether it is known how the bus is: it has polled, or cannot be reached, or has nobody on it.
 fn is_known(bus: &BusStatus) -> bool {
     match bus.link {
-        LinkState::Down => true,
+        LinkState::Down | LinkState::Taken { .. } => true,
         LinkState::Untried | LinkState::Up => {
             bus.devices.is_empty() || bus.devices.iter().any(|device| device.polled.polls > 0)
         }

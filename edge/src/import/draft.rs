@@ -23,7 +23,7 @@ pub(super) struct DraftSignal {
     pub(super) name: String,
     pub(super) title: String,
     pub(super) address: Address,
-    /// `3`, or `3..7`.
+    /// `3`, `3..7`, `high` or `low`.
     pub(super) bits: Option<String>,
     /// As profiles name it; `None` for a bit.
     pub(super) kind: Option<&'static str>,
@@ -151,7 +151,7 @@ impl DraftSignal {
             line(text, "registers", &registers.to_string());
         }
         if self.order != WordOrder::Abcd {
-            line(text, "order", &quoted(order_word(self.order)));
+            line(text, "order", &quoted(&self.order.to_string()));
         }
         if !self.unit.is_empty() {
             line(text, "unit", &quoted(&self.unit));
@@ -215,13 +215,4 @@ fn short(address: Address) -> String {
         Table::HoldingRegister => "hr",
     };
     format!("{table}:{}", address.offset)
-}
-
-fn order_word(order: WordOrder) -> &'static str {
-    match order {
-        WordOrder::Abcd => "ABCD",
-        WordOrder::Cdab => "CDAB",
-        WordOrder::Badc => "BADC",
-        WordOrder::Dcba => "DCBA",
-    }
 }

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use fieldgate_modbus::register::{Address, Table};
-use fieldgate_rules::signal::WordOrder;
 
 use super::draft::{Draft, DraftSignal};
 use super::place::{self, Kind};
@@ -307,11 +306,7 @@ fn registers(item: &Node, default: &str, signal: &mut DraftSignal) -> Result<u16
     signal.kind = Some(kind.0);
     let swap = text(item, "swap").unwrap_or("none");
     let order = place::order(swap).ok_or_else(|| format!("`{swap}` is not a way to swap"))?;
-    signal.order = match (order, kind.1) {
-        (WordOrder::Dcba | WordOrder::Badc, 1) => WordOrder::Badc,
-        (WordOrder::Abcd | WordOrder::Cdab, 1) => WordOrder::Abcd,
-        (order, _) => order,
-    };
+    signal.order = if kind.1 == 1 { order.within_registers() } else { order };
     Ok(kind.1)
 }
 

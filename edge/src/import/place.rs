@@ -75,7 +75,7 @@ pub(super) fn order(word: &str) -> Option<WordOrder> {
         }
         "DCBA" | "BA" | "HGFEDCBA" | "LITTLE" | "LE" | "LE_LE" | "LITTLE_ENDIAN" | "WORD_BYTE"
         | "BOTH" => WordOrder::Dcba,
-        _ => return None,
+        letters => return WordOrder::from_letters(letters),
     })
 }
 

@@ -233,20 +233,16 @@ impl Reading<'_> {
         signal.order = order;
         match place::kind(&word) {
             _ if half => {
-                let byte = if word.to_ascii_uppercase().ends_with('H') { "8..15" } else { "0..7" };
-                if word.to_ascii_uppercase().starts_with('I') {
-                    return Err(format!("`{word}`: a signed half of a register has no type here"));
-                }
+                let word = word.to_ascii_uppercase();
+                let byte = if word.ends_with('H') { "high" } else { "low" };
+                signal.kind = Some(if word.starts_with('I') { "i8" } else { "u8" });
                 signal.bits = Some(byte.to_owned());
                 signal.order = WordOrder::Abcd;
             }
             Some(Kind::Number(word, registers)) => {
                 signal.kind = Some(word);
                 if registers == 1 {
-                    signal.order = match order {
-                        WordOrder::Abcd | WordOrder::Cdab => WordOrder::Abcd,
-                        WordOrder::Badc | WordOrder::Dcba => WordOrder::Badc,
-                    };
+                    signal.order = order.within_registers();
                 }
             }
             Some(Kind::Bit) => {

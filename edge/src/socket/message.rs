@@ -183,7 +183,7 @@ pub(crate) enum DeviceState {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BusStatus {
     pub(crate) bus: String,
-    /// `untried`, `up` or `down`.
+    /// `untried`, `up`, `down` or `taken`.
     pub(crate) link: String,
     pub(crate) jobs: u64,
     pub(crate) frames_skipped: u64,

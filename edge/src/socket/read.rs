@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::message::{DeviceNow, Refusal, SignalNow};
 use super::value::{find, sample_now, signal_now};
 use crate::config::DeviceConfig;
-use crate::drivers::Job;
+use crate::drivers::{Class, Job};
 use crate::engine::Snapshot;
 use crate::handles::Handles;
 
@@ -42,7 +42,8 @@ pub(super) async fn read(
         SignalSource::Parser { .. } => newest(handles, &snapshot, device, spec),
         SignalSource::Registers { .. }
         | SignalSource::Bit { .. }
-        | SignalSource::RegisterBit { .. } => match decode(spec, &image) {
+        | SignalSource::RegisterBit { .. }
+        | SignalSource::RegisterBits { .. } => match decode(spec, &image) {
             Ok(value) => signal_now(spec, Some(&value), Quality::Good, Some(at)),
             Err(cause) => signal_now(spec, None, Quality::Bad(cause), Some(at)),
         },
@@ -107,7 +108,8 @@ async fn ask(
     let requests = plan(specs, &[]);
     let bus = handles.targets.buses.get(device.bus).ok_or_else(stopped)?;
     let (done, replies) = oneshot::channel();
-    let job = Job::Read { unit: device.unit, requests: requests.clone(), done };
+    let (unit, class) = (device.unit, Class::Command);
+    let job = Job::Read { unit, requests: requests.clone(), class, done };
     let asked = async {
         bus.send(job).await.map_err(|_| stopped())?;
         replies.await.map_err(|_| stopped())

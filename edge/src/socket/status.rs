@@ -10,7 +10,7 @@ use super::message::{
 };
 use super::value::{find, rfc3339, utc_of};
 use crate::config::DeviceConfig;
-use crate::drivers::modbus_tcp::{self, LinkState};
+use crate::drivers::{self, LinkState};
 use crate::engine::Snapshot;
 use crate::handles::Handles;
 use crate::sync::SyncStatus;
@@ -21,8 +21,8 @@ const FAILING_POLLS: u64 = 3;
 /// The status of the whole gateway.
 pub(super) async fn status(handles: &Handles) -> Status {
     let snapshot = handles.engine.snapshot(None).await;
-    let buses: Vec<modbus_tcp::BusStatus> =
-        handles.buses.iter().map(|bus| bus.borrow().clone()).collect();
+    let buses: Vec<drivers::BusStatus> =
+        handles.buses.iter().map(|bus| bus.status.borrow().clone()).collect();
     let buffer = handles.buffer.borrow().clone();
     let mut status = Status {
         gateway: handles.config.gateway.name.clone(),
@@ -56,11 +56,12 @@ fn alarm(alarm: &fieldgate_model::AlarmTransition) -> AlarmNow {
     }
 }
 
-fn bus(bus: &modbus_tcp::BusStatus) -> BusStatus {
+fn bus(bus: &drivers::BusStatus) -> BusStatus {
     let link = match bus.link {
         LinkState::Untried => "untried",
         LinkState::Up => "up",
         LinkState::Down => "down",
+        LinkState::Taken { .. } => "taken",
     };
     BusStatus {
         bus: bus.name.clone(),
@@ -72,7 +73,7 @@ fn bus(bus: &modbus_tcp::BusStatus) -> BusStatus {
 
 fn devices(
     handles: &Handles,
-    buses: &[modbus_tcp::BusStatus],
+    buses: &[drivers::BusStatus],
     snapshot: &Snapshot,
 ) -> Vec<DeviceStatus> {
     let mut bad_by_device: BTreeMap<&DeviceName, usize> = BTreeMap::new();
@@ -141,7 +142,8 @@ fn state(
     match (link, polled.breaker) {
         (LinkState::Down, _) => DeviceState::LinkDown,
         (LinkState::Untried | LinkState::Up, BreakerState::Open) => DeviceState::Silent,
-        (LinkState::Untried | LinkState::Up, BreakerState::Untried) => DeviceState::Waiting,
+        (LinkState::Taken { .. }, _)
+        | (LinkState::Untried | LinkState::Up, BreakerState::Untried) => DeviceState::Waiting,
         (LinkState::Untried | LinkState::Up, BreakerState::Closed) => {
             let patience = Millis(config.every.0 * FAILING_POLLS) + Millis::from_secs(1);
             match polled.last_good_at {

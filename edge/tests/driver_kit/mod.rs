@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fieldgate_edge::clock::Clock;
-use fieldgate_edge::drivers::modbus_tcp::{BusDevice, BusSetup, BusStatus, run};
-use fieldgate_edge::drivers::{DeviceIndex, Frame, Job};
+use fieldgate_edge::drivers::modbus_tcp::{BusDevice, BusSetup, run};
+use fieldgate_edge::drivers::{BusStatus, DeviceIndex, Frame, Job};
 use fieldgate_modbus::register::{ReadReply, ReadRequest, Table, UnitId};
 use fieldgate_model::Millis;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -6,30 +6,21 @@
 //! - A value that comes out is finite and within the signal's limits.
 //! - Integers never pass through a float.
 
-use fieldgate_model::{Cause, Value, ValueKind};
+use fieldgate_model::{Cause, Scale, Value, ValueKind};
 
+use crate::number::{bits_of_words, to_float, to_integer, value_of_bits};
 use crate::plan::Image;
-use crate::signal::{DataType, SignalSource, SignalSpec, WordOrder};
+use crate::signal::{DataType, ScaleFrom, SignalSource, SignalSpec, WordOrder};
+use crate::text::text_of_words;
 
-/// The raw value of a declared signal. Signals of a parser are not found here: [`accept`] takes
-/// what the parser gave.
+/// The value of a declared signal as it travels. Signals of a parser are not found here: [`accept`]
+/// takes what the parser gave.
+///
+/// A signal with a power of ten from another has the cause of that one if it could not be read or
+/// holds no value: its own number alone would be wrong by powers of ten.
 pub fn decode(spec: &SignalSpec, image: &Image) -> Result<Value, Cause> {
-    let value = match spec.source {
-        SignalSource::Registers { address, data, order } => {
-            let words = image.registers(address.table, address.offset, data.registers())?;
-            if is_null(spec, data, order, words) {
-                return Err(Cause::Null);
-            }
-            decode_registers(data, order, words)?
-        }
-        SignalSource::Bit { address } => Value::Bool(image.bit(address.table, address.offset)?),
-        SignalSource::RegisterBit { address, bit } => {
-            let words = image.registers(address.table, address.offset, 1)?;
-            Value::Bool(words.first().is_some_and(|word| word >> bit & 1 == 1))
-        }
-        SignalSource::Parser { .. } => return Err(Cause::ConfigError),
-    };
-    within(spec, value)
+    let raw = decode_raw(&spec.source, &spec.nulls, image)?;
+    within(spec, travelling(spec, raw, scale_in(spec, image)?)?)
 }
 
 /// A parser's value as a sample of the signal: of its kind, finite and within its limits.
@@ -46,53 +37,83 @@ pub fn decode_registers(data: DataType, order: WordOrder, words: &[u16]) -> Resu
     if words.len() != usize::from(data.registers()) {
         return Err(Cause::Malformed);
     }
-    if let DataType::Text { .. } = data {
-        return decode_text(&order.within_registers().apply(words));
+    if let DataType::Text { charset, padding, .. } = data {
+        let words = order.within_registers().apply(words);
+        return text_of_words(charset, padding, &words).map(Value::Text);
     }
-    let bits = bits(order, words);
-    Ok(match data {
-        DataType::U16 | DataType::U32 | DataType::U64 => Value::Unsigned(bits),
-        DataType::I16 => Value::Int(sign_extended(bits, 16)),
-        DataType::I32 => Value::Int(sign_extended(bits, 32)),
-        DataType::I64 => Value::Int(sign_extended(bits, 64)),
-        DataType::F32 => {
-            Value::Float32(f32::from_bits(u32::try_from(bits).map_err(|_| Cause::Malformed)?))
+    value_of_bits(data, bits_of_words(data, order, words))
+}
+
+/// The raw value at a place, before any scale; its null bits give [`Cause::Null`].
+pub(crate) fn decode_raw(
+    source: &SignalSource,
+    nulls: &[u64],
+    image: &Image,
+) -> Result<Value, Cause> {
+    let address = match source {
+        SignalSource::Bit { address } => {
+            return image.bit(address.table, address.offset).map(Value::Bool);
         }
-        DataType::F64 => Value::Float64(f64::from_bits(bits)),
-        DataType::Text { .. } => return Err(Cause::Malformed),
-    })
-}
-
-/// The bits of a number of at most four registers, most significant first.
-fn bits(order: WordOrder, words: &[u16]) -> u64 {
-    order.apply(words).into_iter().fold(0, |bits, word| bits << 16 | u64::from(word))
-}
-
-fn is_null(spec: &SignalSpec, data: DataType, order: WordOrder, words: &[u16]) -> bool {
-    match data {
-        DataType::Text { .. } => false,
-        DataType::U16
-        | DataType::I16
-        | DataType::U32
-        | DataType::I32
-        | DataType::U64
-        | DataType::I64
-        | DataType::F32
-        | DataType::F64 => spec.nulls.contains(&bits(order, words)),
+        SignalSource::Registers { address, .. }
+        | SignalSource::RegisterBit { address, .. }
+        | SignalSource::RegisterBits { address, .. } => address,
+        SignalSource::Parser { .. } => return Err(Cause::ConfigError),
+    };
+    let count = source.read().map_or(1, |read| read.count);
+    let words = image.registers(address.table, address.offset, count)?;
+    let bits = own_bits(source, words);
+    if bits.is_some_and(|bits| nulls.contains(&bits)) {
+        return Err(Cause::Null);
+    }
+    match (source, bits) {
+        (SignalSource::Registers { data, order, .. }, _) => decode_registers(*data, *order, words),
+        (SignalSource::RegisterBit { .. }, Some(bits)) => Ok(Value::Bool(bits == 1)),
+        (SignalSource::RegisterBits { .. }, Some(bits)) => Ok(Value::Unsigned(bits)),
+        (
+            SignalSource::RegisterBit { .. }
+            | SignalSource::RegisterBits { .. }
+            | SignalSource::Bit { .. }
+            | SignalSource::Parser { .. },
+            _,
+        ) => Err(Cause::Malformed),
     }
 }
 
-/// The two's complement number in the lowest `width` bits.
-fn sign_extended(bits: u64, width: u32) -> i64 {
-    (bits << (64 - width)).cast_signed() >> (64 - width)
+/// The bits of a number in its registers, which nulls are compared with; `None` for text and for
+/// what lies in no register.
+pub(crate) fn own_bits(source: &SignalSource, words: &[u16]) -> Option<u64> {
+    let part = |first: u8| {
+        let own = source.part()? & *words.first()?;
+        Some(u64::from(own >> first))
+    };
+    match *source {
+        SignalSource::Registers { data: DataType::Text { .. }, .. }
+        | SignalSource::Bit { .. }
+        | SignalSource::Parser { .. } => None,
+        SignalSource::Registers { data, order, .. } => Some(bits_of_words(data, order, words)),
+        SignalSource::RegisterBit { bit, .. } => part(bit),
+        SignalSource::RegisterBits { first, .. } => part(first),
+    }
 }
 
-/// Text up to the first NUL, without the spaces that pad it.
-fn decode_text(words: &[u16]) -> Result<Value, Cause> {
-    let bytes: Vec<u8> =
-        words.iter().flat_map(|word| word.to_be_bytes()).take_while(|byte| *byte != 0).collect();
-    let text = String::from_utf8(bytes).map_err(|_| Cause::Malformed)?;
-    Ok(Value::Text(text.trim_end_matches(' ').to_owned()))
+/// The scale of a signal in this image: its own, or the power of ten that another one holds.
+pub(crate) fn scale_in(spec: &SignalSpec, image: &Image) -> Result<Scale, Cause> {
+    let Some(ScaleFrom { source, nulls, .. }) = &spec.scale_from else { return Ok(spec.scale) };
+    let exponent = to_integer(&decode_raw(source, nulls, image)?);
+    let exponent = exponent.and_then(|exponent| i8::try_from(exponent).ok());
+    let scale = exponent.and_then(|exponent| Scale::from_parts(1, exponent, 0.0).ok());
+    scale.ok_or(Cause::OutOfRange)
+}
+
+/// A raw value as it travels: as it is, or multiplied if its scale is the device's to change.
+pub(crate) fn travelling(spec: &SignalSpec, raw: Value, scale: Scale) -> Result<Value, Cause> {
+    if spec.scale_from.is_none() {
+        return Ok(raw);
+    }
+    to_float(&raw)
+        .and(SignalSpec::number_at(&raw, scale))
+        .map(Value::Float64)
+        .ok_or(Cause::ConfigError)
 }
 
 fn within(spec: &SignalSpec, value: Value) -> Result<Value, Cause> {
@@ -125,56 +146,17 @@ fn to_kind(kind: ValueKind, value: Value) -> Option<Value> {
     }
 }
 
-/// The whole number that `value` is, if it is one.
-pub(crate) fn to_integer(value: &Value) -> Option<i128> {
-    /// Every whole float below it fits into 128 bits with room to spare.
-    const FLOAT_MAX: f64 = 1e30;
-    match value {
-        Value::Int(int) => Some(i128::from(*int)),
-        Value::Unsigned(unsigned) => Some(i128::from(*unsigned)),
-        Value::Float32(_) | Value::Float64(_) => {
-            let float = value.as_f64()?;
-            #[expect(clippy::cast_possible_truncation, reason = "whole, and within FLOAT_MAX")]
-            let integer = float as i128;
-            (float.fract() == 0.0 && float.abs() < FLOAT_MAX).then_some(integer)
-        }
-        Value::Bool(_) | Value::Text(_) => None,
-    }
-}
-
-/// The number that `value` is; a bit is no number.
-pub(crate) fn to_float(value: &Value) -> Option<f64> {
-    match value {
-        Value::Int(_) | Value::Unsigned(_) | Value::Float32(_) | Value::Float64(_) => {
-            value.as_f64()
-        }
-        Value::Bool(_) | Value::Text(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use fieldgate_model::{Scale, SignalName};
 
     use super::*;
-    use crate::signal::Report;
     use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table};
 
     const AT: Address = Address { table: Table::HoldingRegister, offset: 10 };
 
     fn spec(source: SignalSource) -> SignalSpec {
-        SignalSpec {
-            name: SignalName::new("signal").expect("a name"),
-            title: String::new(),
-            source,
-            unit: String::new(),
-            scale: Scale::IDENTITY,
-            nulls: Vec::new(),
-            limits: None,
-            writable: None,
-            report: Report::Always,
-            origin: String::new(),
-        }
+        SignalSpec::new(SignalName::new("signal").expect("a name"), source)
     }
 
     fn registers(data: DataType) -> SignalSource {
@@ -226,7 +208,7 @@ mod tests {
 
     #[test]
     fn text_ends_at_its_padding_and_must_be_utf_8() {
-        let text = DataType::Text { registers: 3 };
+        let text = DataType::text(3);
         for (order, words, expected) in [
             (WordOrder::Abcd, [0x4142, 0x4300, 0x0000], Ok("ABC")),
             (WordOrder::Abcd, [0x4142, 0x2020, 0x2020], Ok("AB")),

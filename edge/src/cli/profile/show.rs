@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fieldgate_rules::profile::Profile;
-use fieldgate_rules::signal::{SignalSource, SignalSpec, WordOrder};
+use fieldgate_rules::signal::{SignalSource, SignalSpec};
 use serde::Serialize;
 
 use super::args::ProfileShowArgs;
@@ -34,7 +34,7 @@ struct ShownSignal<'a> {
     address: Option<String>,
     #[serde(rename = "type")]
     kind: String,
-    order: Option<&'static str>,
+    order: Option<String>,
     unit: &'a str,
     scale: f64,
     offset: f64,
@@ -78,14 +78,16 @@ fn shown(profile: &Profile) -> Shown<'_> {
 fn shown_signal<'a>(profile: &'a Profile, signal: &'a SignalSpec) -> ShownSignal<'a> {
     let (address, kind, order) = match signal.source {
         SignalSource::Registers { address, data, order } => {
-            (Some(address.to_string()), data.to_string(), Some(order_word(order)))
+            (Some(address), data.to_string(), Some(order.letters(data.registers()).to_owned()))
         }
-        SignalSource::Bit { address } => (Some(address.to_string()), "bit".to_owned(), None),
-        SignalSource::RegisterBit { address, bit } => {
-            (Some(address.to_string()), format!("bit {bit}"), None)
+        SignalSource::Bit { address } => (Some(address), "bit".to_owned(), None),
+        SignalSource::RegisterBit { address, bit } => (Some(address), format!("bit {bit}"), None),
+        SignalSource::RegisterBits { address, first, last } => {
+            (Some(address), format!("bits {first} to {last}"), None)
         }
         SignalSource::Parser { kind } => (None, kind.as_str().to_owned(), None),
     };
+    let address = address.map(|address| address.to_string());
     let (mantissa, exponent, offset) = signal.scale.parts();
     // The text of a decimal is read to the float that is nearest to it.
     let scale = format!("{mantissa}e{exponent}").parse().unwrap_or(f64::NAN);
@@ -127,7 +129,7 @@ fn text(profile: &Profile, shown: &Shown<'_>) -> String {
             signal.name.to_owned(),
             signal.address.clone().unwrap_or_else(|| "parser".to_owned()),
             signal.kind.clone(),
-            dash(signal.order.unwrap_or_default()),
+            dash(signal.order.as_deref().unwrap_or_default()),
             dash(signal.unit),
             scale(signal),
             signal.access.to_owned(),
@@ -156,13 +158,4 @@ fn scale(signal: &ShownSignal<'_>) -> String {
         parts.push(format!("{sign} {}", signal.offset.abs()));
     }
     if parts.is_empty() { "-".to_owned() } else { parts.join(" ") }
-}
-
-const fn order_word(order: WordOrder) -> &'static str {
-    match order {
-        WordOrder::Abcd => "ABCD",
-        WordOrder::Cdab => "CDAB",
-        WordOrder::Badc => "BADC",
-        WordOrder::Dcba => "DCBA",
-    }
 }

@@ -10,7 +10,7 @@ use crate::drivers::{Job, WriteResult};
 /// Does `job`, tells whoever asked, and gives what the bus learned of itself.
 pub(super) async fn carry_out(line: &mut Line, job: Job) -> Result<(), Fault> {
     match job {
-        Job::Read { unit, requests, done } => {
+        Job::Read { unit, requests, done, class: _ } => {
             let mut replies = Vec::with_capacity(requests.len());
             let mut outcome = Ok(());
             for request in requests {
@@ -27,7 +27,7 @@ pub(super) async fn carry_out(line: &mut Line, job: Job) -> Result<(), Fault> {
             drop(done.send(replies));
             outcome
         }
-        Job::Write { unit, request, read_back, deadline, done } => {
+        Job::Write { unit, request, read_back, deadline, done, class: _ } => {
             let ask = Ask::Write { request, deadline };
             let (result, outcome) = match line.transact(unit, &ask).await {
                 Err(Failure::Expired) => (WriteResult::Expired, Ok(())),
@@ -44,6 +44,14 @@ pub(super) async fn carry_out(line: &mut Line, job: Job) -> Result<(), Fault> {
             };
             drop(done.send(result));
             outcome
+        }
+        Job::Transact { done, .. } => {
+            drop(done.send(Err(Fault::NoLink)));
+            Ok(())
+        }
+        Job::Take { granted, .. } => {
+            granted.send(()).ok();
+            Ok(())
         }
     }
 }

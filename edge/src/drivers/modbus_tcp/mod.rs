@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use self::link::{Endpoint, Line};
-use super::{DeviceIndex, Frame, Job};
+use super::{BusStatus, DeviceIndex, DeviceStatus, Frame, Job, LinkState};
 use crate::clock::Clock;
 
 /// What a bus needs to know.
@@ -54,43 +54,6 @@ pub struct BusDevice {
     pub requests: Vec<ReadRequest>,
 }
 
-/// What a bus tells of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BusStatus {
-    /// Its name in the configuration.
-    pub name: String,
-    /// Whether it can be reached.
-    pub link: LinkState,
-    /// Polls that were thrown away because the engine did not take them, since start.
-    pub frames_skipped: u64,
-    /// Jobs done, since start.
-    pub jobs: u64,
-    /// Its devices, in the order of [`BusSetup::devices`].
-    pub devices: Vec<DeviceStatus>,
-}
-
-/// What a bus tells of one device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceStatus {
-    /// Which device.
-    pub index: DeviceIndex,
-    /// Its unit id.
-    pub unit: UnitId,
-    /// Its counters.
-    pub polled: PollSnapshot,
-}
-
-/// Whether a bus can be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkState {
-    /// Not tried yet.
-    Untried,
-    /// It was reached when last tried.
-    Up,
-    /// It was not.
-    Down,
-}
-
 impl BusStatus {
     /// The status of a bus that has not started.
     pub fn new(setup: &BusSetup) -> Self {
@@ -102,6 +65,7 @@ impl BusStatus {
         Self {
             name: setup.name.clone(),
             link: LinkState::Untried,
+            trouble: None,
             frames_skipped: 0,
             jobs: 0,
             devices: setup.devices.iter().map(status).collect(),
@@ -305,7 +269,7 @@ impl Bus {
         match state {
             LinkState::Up => tracing::info!(bus = status.name, "link is up"),
             LinkState::Down => tracing::warn!(bus = status.name, "link is down"),
-            LinkState::Untried => {}
+            LinkState::Untried | LinkState::Taken { .. } => {}
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use fieldgate_modbus::register::{Address, Table};
-use fieldgate_rules::signal::WordOrder;
 
 use super::rows::Row;
 use crate::import::draft::{Draft, DraftSignal};
@@ -206,7 +205,7 @@ fn value<'c>(
         let found = place::order(order).ok_or_else(|| format!("`{order}` is not a word order"))?;
         // Within one register nothing but bytes can be swapped.
         let is_word = matches!(kind, Kind::Number(_, 1));
-        signal.order = if is_word && found == WordOrder::Cdab { WordOrder::Abcd } else { found };
+        signal.order = if is_word { found.within_registers() } else { found };
     }
     Ok(())
 }
