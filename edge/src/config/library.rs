@@ -13,10 +13,17 @@ use super::problem::{Problem, Scope};
 use super::profile_file::read_profile;
 
 /// Profiles that the binary carries, by file.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 10] = [
+    ("abb-b23.toml", include_str!("../../profiles/abb-b23.toml")),
+    ("danfoss-fc51.toml", include_str!("../../profiles/danfoss-fc51.toml")),
     ("demo-meter.toml", include_str!("../../profiles/demo-meter.toml")),
     ("demo-pump.toml", include_str!("../../profiles/demo-pump.toml")),
+    ("eastron-sdm120.toml", include_str!("../../profiles/eastron-sdm120.toml")),
     ("eastron-sdm630.toml", include_str!("../../profiles/eastron-sdm630.toml")),
+    ("janitza-umg96rm.toml", include_str!("../../profiles/janitza-umg96rm.toml")),
+    ("schneider-iem3155.toml", include_str!("../../profiles/schneider-iem3155.toml")),
+    ("waveshare-relay-8.toml", include_str!("../../profiles/waveshare-relay-8.toml")),
+    ("xy-md02.toml", include_str!("../../profiles/xy-md02.toml")),
 ];
 
 /// Parsers that the binary carries, by file.
