@@ -159,9 +159,9 @@ expect = { voltage = -1.0, current = 65.538, level = 1.0, high = 171, alarm = tr
     assert_eq!(profile.name, "Pump");
     let lost = lines(&imported.notes, Weight::Lost);
     let at: Vec<usize> = lost.iter().map(|(line, _)| *line).collect();
-    assert_eq!(at, [19, 20, 28], "{lost:?}");
+    assert_eq!(at, [20, 21, 29], "{lost:?}");
     let settings = lines(&imported.notes, Weight::Setting);
-    assert!(settings.contains(&(13, "`measurement` of `current`")), "{settings:?}");
+    assert!(settings.contains(&(14, "`measurement` of `current`")), "{settings:?}");
     assert!(settings.iter().any(|(line, what)| *line == 4 && what.contains("controller")));
 
     let pick = Some(Pick { bus: None, unit: 7 });
@@ -281,7 +281,7 @@ expect = { outside_temperature = { quality = "null" } }
     assert_eq!(profile.name, "cabinet-1");
     let lost = lines(&imported.notes, Weight::Lost);
     let at: Vec<usize> = lost.iter().map(|(line, _)| *line).collect();
-    assert_eq!(at, [24, 50], "{lost:?}");
+    assert_eq!(at, [24, 49], "{lost:?}");
     let settings = lines(&imported.notes, Weight::Setting);
     assert!(settings.contains(&(17, "`scan_interval`, 2 times")), "{settings:?}");
     for key in ["host", "precision", "device_class", "verify"] {

@@ -7,5 +7,6 @@ mod cli;
 mod devices;
 mod kills;
 mod rig;
+mod sunspec;
 mod tenants;
 mod wire;

@@ -91,14 +91,20 @@ pub(super) struct Bare {
 /// An address: of our own notations, or a bare number of the table that is named beside it.
 ///
 /// Where a table is named, `40001` of the holding registers is Modicon's notation and so is `30001`
-/// of the input registers; any other number is meant as it stands.
+/// of the input registers; any other number is meant as it stands. `0x0034` is a number in
+/// hexadecimal here, never Modicon's notation of a coil: makers' tables are full of the former.
 pub(super) fn address(text: &str, bare: Bare) -> Result<Address, String> {
     let text = text.trim();
-    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let number = match hex {
         Some(hex) => u32::from_str_radix(hex, 16).ok(),
         None => text.parse::<u32>().ok(),
     };
-    match (text.parse::<Address>(), bare.table, number) {
+    let ours = match hex {
+        Some(_) => Err(format!("address `{text}` names no table")),
+        None => text.parse::<Address>().map_err(|error| format!("{error}; {}", error.hint())),
+    };
+    match (ours, bare.table, number) {
         (Ok(address), None, _) => Ok(address),
         (Ok(address), Some(table), _) if address.table == table => Ok(address),
         (_, Some(table), Some(number)) => {
@@ -108,7 +114,7 @@ pub(super) fn address(text: &str, bare: Bare) -> Result<Address, String> {
             Ok(Address { table, offset })
         }
         (Ok(_), Some(_), None) => Err(format!("address `{text}` is in another table than named")),
-        (Err(error), _, _) => Err(format!("{error}; {}", error.hint())),
+        (Err(why), _, _) => Err(why),
     }
 }
 

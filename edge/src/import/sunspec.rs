@@ -2,7 +2,7 @@
 
 use fieldgate_modbus::register::{Address, Table};
 use fieldgate_rules::sunspec::{
-    BASES, Count, Found, GroupSpec, Layout, ModelSpec, PlacedPoint, PlacedScale, PointKind,
+    BASES, Count, Found, Gap, GroupSpec, Layout, ModelSpec, PlacedPoint, PlacedScale, PointKind,
     PointScale, PointSpec, known, lay_out,
 };
 
@@ -69,7 +69,14 @@ pub fn sunspec_device(device: SunSpecDevice<'_>, options: &Options) -> Result<Im
 
 fn add(draft: &mut Draft, layout: &Layout<'_>, at: u16, prefix: &str, id: u16) {
     for gap in &layout.gaps {
-        draft.note_whole(Weight::Lost, format!("model {id}: {gap}"));
+        let weight = match gap {
+            Gap::Unscaled { .. } => Weight::Remark,
+            Gap::Repeating { .. }
+            | Gap::Beyond { .. }
+            | Gap::NoScale { .. }
+            | Gap::Leftover { .. } => Weight::Lost,
+        };
+        draft.note_whole(weight, format!("model {id}: {gap}"));
     }
     for placed in &layout.points {
         // What the walk over the models has read already says nothing of the device.

@@ -5,6 +5,7 @@
 //! - No point that is placed goes beyond the model's end.
 //! - What could not be placed is named in a [`Gap`].
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::model::{Count, GroupSpec, ModelSpec, PointKind, PointScale, PointSpec};
@@ -62,6 +63,13 @@ pub enum Gap {
         /// The name of the scale factor.
         scale: String,
     },
+    /// The device does not implement the scale factor (0x8000): the number is the value.
+    Unscaled {
+        /// The point's path.
+        path: String,
+        /// The path of the scale factor.
+        scale: String,
+    },
     /// The device's model goes on behind the last point of the definition.
     Leftover {
         /// How far.
@@ -79,6 +87,9 @@ impl fmt::Display for Gap {
             Self::NoScale { path, scale } => {
                 write!(f, "`{path}` is scaled by `{scale}`, which is not there")
             }
+            Self::Unscaled { path, scale } => {
+                write!(f, "the device has no `{scale}`, so the number of `{path}` is its value")
+            }
             Self::Leftover { registers } => {
                 write!(f, "{registers} registers lie behind the last point of the definition")
             }
@@ -91,6 +102,7 @@ impl fmt::Display for Gap {
 pub fn lay_out<'m>(model: &'m ModelSpec, words: Option<&[u16]>) -> Layout<'m> {
     let mut placing = Placing { words, at: 0, points: Vec::new(), gaps: Vec::new() };
     placing.group(&model.group, "", &mut Vec::new());
+    placing.drop_factors();
     if let Some(words) = words
         && let Some(rest) = words.len().checked_sub(placing.at).filter(|rest| *rest > 0)
     {
@@ -168,6 +180,27 @@ impl<'m> Placing<'m, '_> {
         };
         let offset = u16::try_from(at).unwrap_or(u16::MAX);
         self.points.push(PlacedPoint { path, offset, point, scale });
+    }
+
+    /// Takes scale factors away that the device says it does not have, as the Alliance's own tools
+    /// do; they may lie behind what they scale.
+    fn drop_factors(&mut self) {
+        let Some(words) = self.words else { return };
+        let missing: BTreeSet<String> = self
+            .points
+            .iter()
+            .filter(|placed| placed.point.kind == PointKind::ScaleFactor)
+            .filter(|placed| words.get(usize::from(placed.offset)) == Some(&0x8000))
+            .map(|placed| placed.path.clone())
+            .collect();
+        for placed in &mut self.points {
+            let PlacedScale::Point(scale) = &placed.scale else { continue };
+            if missing.contains(scale) {
+                let (path, scale) = (placed.path.clone(), scale.clone());
+                self.gaps.push(Gap::Unscaled { path, scale });
+                placed.scale = PlacedScale::One;
+            }
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -303,6 +336,17 @@ mod tests {
         let last = layout.points.last().expect("there are some");
         assert_eq!((last.path.as_str(), last.offset), ("Crv_1_Pt_1_V", 7));
         assert_eq!(layout.gaps, [Gap::Beyond { path: "Crv_1_Pt_1_Own".to_owned() }]);
+    }
+
+    #[test]
+    fn a_scale_factor_that_the_device_does_not_have_scales_nothing() {
+        let model = model(Count::Point("NCrv".to_owned()));
+        let layout = lay_out(&model, Some(&[705, 7, 1, 1, 0x8000, 0, 0, 10, 20]));
+        let scaled: Vec<_> =
+            layout.points.iter().filter(|placed| placed.scale != PlacedScale::One).collect();
+        assert_eq!(scaled.len(), 1, "{scaled:?}");
+        let (path, scale) = ("Crv_1_Pt_1_V".to_owned(), "V_SF".to_owned());
+        assert_eq!(layout.gaps, [Gap::Unscaled { path, scale }]);
     }
 
     #[test]
