@@ -74,7 +74,8 @@ fn bare_numbers_count_from_where_the_person_says() {
     let text = "name,address,table,type\na,100,input,u16\n";
     for (one_based, at) in [(false, 100), (true, 99)] {
         let imported = take(Format::Csv, text, &Options { one_based, ..options() });
-        let checked = format!("[[test]]\nregisters = {{ \"ir:{at}\" = [7] }}\nexpect = {{ a = 7 }}\n");
+        let checked =
+            format!("[[test]]\nregisters = {{ \"ir:{at}\" = [7] }}\nexpect = {{ a = 7 }}\n");
         check(&imported, &checked);
         let [(0, remark)] = lines(&imported.notes, Weight::Remark)[..] else { panic!() };
         assert!(remark.contains(if one_based { "from 1" } else { "from 0" }), "{remark}");

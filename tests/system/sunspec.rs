@@ -76,6 +76,36 @@ fn the_definitions_in_the_binary_are_those_of_the_alliance() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn every_definition_of_the_alliance_becomes_a_profile_unless_it_only_repeats() -> Result<()> {
+    let scratch = Scratch::new("fieldgate-definitions")?;
+    let (_server, told) = Pymodbus::start_script("sunspec_server.py", scratch.path(), &[])?;
+    let folder = told.get("models").and_then(Value::as_str).context("no `models`")?;
+    let fieldgate = binary("fieldgate")?;
+    let (mut made, mut only_repeat) = (0, 0);
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.path();
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !(name.starts_with("model_") && name.ends_with(".json")) {
+            continue;
+        }
+        let path = file.display().to_string();
+        let arguments = ["profile", "import", "--from", "sunspec", &path];
+        let ended = Process::run(&fieldgate, arguments, scratch.path())?;
+        match ended.status.code() {
+            Some(0 | 1) => made += 1,
+            Some(2) if ended.stderr.contains("no signal that a profile could have") => {
+                ensure!(ended.stderr.contains("repeats as often"), "{name}: {}", ended.stderr);
+                only_repeat += 1;
+            }
+            Some(_) | None => anyhow::bail!("{name}: {}", ended.stderr),
+        }
+    }
+    ensure!(made >= 108, "only {made} definitions became profiles");
+    writeln!(std::io::stderr(), "{made} definitions made profiles, {only_repeat} only repeat")?;
+    Ok(())
+}
+
 /// The profile that the device gives of itself, under the name that the rig knows.
 fn import(scratch: &Scratch, server: &Pymodbus, told: &Value) -> Result<String> {
     let models = told.get("models").and_then(Value::as_str).context("no `models`")?;
