@@ -1,5 +1,6 @@
 //! A `SunSpec` device that says itself what it is, over Modbus TCP.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio_modbus::{ExceptionCode, Slave};
 use super::args::ProfileImportArgs;
 use crate::cli::failure::Failure;
 use crate::cli::screen::Talk;
+use crate::config::{self, Endpoint};
 use crate::import::{
     Imported, Note, Options, SunSpecDevice, Weight, model_from_json, sunspec_device,
 };
@@ -25,10 +27,12 @@ const UNIT: u8 = 1;
 
 /// A profile of the device at the address that the arguments name.
 pub(super) fn import(
+    config: &Path,
     args: &ProfileImportArgs,
     options: &Options,
     talk: &mut Talk,
 ) -> Result<Result<Imported, Vec<Note>>, Failure> {
+    refuse_if_owned(config, &args.file)?;
     let unit = options.device.as_ref().map_or(UNIT, |pick| pick.unit);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (found, words) = runtime.block_on(async {
@@ -60,6 +64,27 @@ pub(super) fn import(
         imported.notes.splice(0..0, notes);
         imported
     }))
+}
+
+/// A link that a running gateway holds is not opened beside it: many devices serve one client, and
+/// would drop the gateway.
+fn refuse_if_owned(config: &Path, address: &str) -> Result<(), Failure> {
+    // Without a configuration that can be used no gateway runs by it.
+    let Ok(loaded) = config::load(config) else { return Ok(()) };
+    let is_here = |endpoint: &Endpoint| match endpoint {
+        Endpoint::ModbusTcp { host, port, .. } | Endpoint::ModbusRtuOverTcp { host, port } => {
+            format!("{host}:{port}") == address
+        }
+        Endpoint::ModbusRtu(_) | Endpoint::ModbusAscii(_) => false,
+    };
+    let bus = loaded.config.buses.iter().find(|bus| is_here(&bus.endpoint));
+    match bus {
+        Some(bus) if UnixStream::connect(&loaded.config.socket).is_ok() => {
+            let what = format!("the running gateway holds `{address}` as its bus `{}`", bus.name);
+            Err(Failure::refused(what).hint("stop the gateway for the time of the import"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 async fn connect(address: &str, unit: u8) -> Result<Context, Failure> {

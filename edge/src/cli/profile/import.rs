@@ -34,14 +34,18 @@ struct PrintedNote<'a> {
 }
 
 /// Makes the profile, checks that it loads, and writes it.
-pub(super) fn import(args: &ProfileImportArgs, talk: &mut Talk) -> Result<Exit, Failure> {
+pub(super) fn import(
+    config: &Path,
+    args: &ProfileImportArgs,
+    talk: &mut Talk,
+) -> Result<Exit, Failure> {
     let options = options(args)?;
     let made = match args.from {
         From::Csv => import::import(Format::Csv, &text(&args.file)?, &options),
         From::Telegraf => import::import(Format::Telegraf, &text(&args.file)?, &options),
         From::HomeAssistant => import::import(Format::HomeAssistant, &text(&args.file)?, &options),
         From::Sunspec => import::import(Format::SunSpec, &text(&args.file)?, &options),
-        From::SunspecDevice => device::import(args, &options, talk)?,
+        From::SunspecDevice => device::import(config, args, &options, talk)?,
     };
     let imported = match made {
         Ok(imported) => imported,

@@ -23,7 +23,7 @@ pub(super) fn perform(config: &Path, verb: &ProfileVerb, talk: &mut Talk) -> Res
         ProfileVerb::List(args) => list::list(config, args, talk),
         ProfileVerb::Show(args) => show::show(config, args, talk),
         ProfileVerb::Test(args) => test::test(config, args, talk),
-        ProfileVerb::Import(args) => import::import(args, talk),
+        ProfileVerb::Import(args) => import::import(config, args, talk),
     }
 }
 
