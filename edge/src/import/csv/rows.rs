@@ -77,7 +77,7 @@ mod tests {
     fn cells_are_split_by_any_separator_and_keep_their_lines() {
         for (text, expected) in [
             ("a,b\n1,2", vec![(1, vec!["a", "b"]), (2, vec!["1", "2"])]),
-            ("a;b,c\r\n\r\n1; 2 ", vec![(1, vec!["a", "b,c"]), (3, vec!["1", "2"])]),
+            ("a;b,c;d\r\n\r\n1; 2 ;3", vec![(1, vec!["a", "b,c", "d"]), (3, vec!["1", "2", "3"])]),
             ("# x,y\na\tb\n", vec![(2, vec!["a", "b"])]),
             ("a,\"b, \"\"c\"\"\nd\"\n1,2", vec![(1, vec!["a", "b, \"c\" d"]), (3, vec!["1", "2"])]),
             ("", vec![]),
