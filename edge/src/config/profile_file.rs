@@ -15,6 +15,7 @@ use toml::de::DeValue;
 use super::fields::{Fields, Found, Source, Wrong, nearest};
 use super::library::stem;
 use super::problem::{Problem, Scope};
+use super::reading_file::{check_rules, read_rules};
 use super::signal_file::{Raw, leaf, read_name, unit_wrong};
 use super::signals_file::{Signals, read_signals};
 use super::source_file::address_wrong;
@@ -69,11 +70,13 @@ pub(super) fn read_profile(
     let every = read_duration(&mut header, "every").unwrap_or(EVERY);
     let verified = header.take::<bool>("verified").is_some_and(|verified| verified.value);
     let (parser, parser_line) = read_parser_spec(&mut header, read_parser);
+    let reading = read_rules(&mut header);
     let header_line = header.line();
 
     let Signals { signals, unverified } =
         read_signals(&mut root, parser_line, verified, &mut problems);
     let alarms = read_alarms(&mut root, &signals, &mut problems);
+    check_rules(&mut header, &reading, &signals);
     let tests = read_tests(&mut root, &signals, &mut problems);
     if signals.is_empty() && problems.is_empty() {
         root.wrong(header_line, Wrong::new("has no `[[signal]]` that can be used"));
@@ -95,6 +98,7 @@ pub(super) fn read_profile(
             tests,
             every,
             unverified,
+            reading,
         });
     }
     problems.sort_by_key(|problem| problem.line);

@@ -153,3 +153,294 @@ fn find_factor(
     }
     Ok(ScaleFrom { signal: spec.name.clone(), source: spec.source, nulls: spec.nulls.clone() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fieldgate_model::Millis;
+    use fieldgate_rules::profile::Profile;
+    use fieldgate_rules::signal::{BitWrite, WriteFunction, WriteSpec};
+
+    use super::*;
+    use crate::config::profile_file::read_profile;
+
+    const HEAD: &str = "[profile]\nname = \"mine\"\nversion = 1\n";
+
+    /// Reads a profile whose signals begin in line 4.
+    fn read(signals: &str) -> Result<Profile, Vec<String>> {
+        let parser = |_: &str| Err("is not there".to_owned());
+        let text = format!("{HEAD}{signals}");
+        read_profile(Path::new("mine.toml"), text, &parser).map_err(|problems| {
+            let line = |problem: &Problem| problem.line.unwrap_or_default();
+            problems.iter().map(|problem| format!("{}: {}", line(problem), problem.what)).collect()
+        })
+    }
+
+    /// What is wrong with a signal `a` whose fields begin in line 6.
+    fn check(fields: &str, expected: &[&str]) {
+        let got = read(&format!("[[signal]]\nname = \"a\"\n{fields}")).map(|_| ());
+        let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+        assert_eq!(got.err().unwrap_or_default(), expected, "{fields}");
+    }
+
+    #[test]
+    fn every_type_is_read_and_proven_by_the_profiles_own_tests() {
+        let row = |name: &str, rest: &str| format!("[[signal]]\nname = \"{name}\"\n{rest}\n");
+        let signals = [
+            row("high", "read = \"hr:0/high\"\ntype = \"u8\""),
+            row("low", "read = \"hr:0/low\"\ntype = \"i8\"\nnull = -128"),
+            row("bits", "read = \"hr:0/4..11\""),
+            row("bit", "read = \"hr:0/15\""),
+            row("u24", "read = \"hr:1\"\ntype = \"u24\"\norder = \"CDAB\""),
+            row("f16", "read = \"hr:3\"\ntype = \"f16\""),
+            row("bcd", "read = \"hr:4\"\ntype = \"bcd8\"\nscale = 0.01"),
+            row("broken", "read = \"hr:0\"\ntype = \"bcd4\""),
+            row("sm", "read = \"hr:6\"\ntype = \"sm16\"\nlimits = [-20, 20]"),
+            row("f64", "read = \"hr:7\"\ntype = \"f64\"\norder = \"CDABGHEF\""),
+            row(
+                "text",
+                "read = \"hr:11\"\ntype = \"string\"\nregisters = 2\ncharset = \"latin1\"\n\
+                 padding = \"space\"\norder = \"BA\"",
+            ),
+            row("state", "read = \"hr:13\"\ntype = \"u16\"\ntexts = { 0 = \"off\", 2 = \"on\" }"),
+            row("other", "read = \"hr:14\"\ntype = \"i16\"\ntexts = { -1 = \"fault\" }"),
+            row("power", "read = \"hr:15\"\ntype = \"i16\"\nscale_from = \"sf\"\nwas = \"watts\""),
+            row("sf", "read = \"hr:16\"\ntype = \"i16\"\nnull = \"0x8000\""),
+        ]
+        .concat();
+        let test = "[[test]]\nregisters = { \"hr:0\" = [0xFE7F, 0xDCBA, 0x00FE, 0xC100, \
+            0x1234, 0x5678, 0x800A, 0x4A45, 0xC093, 0xFAAD, 0x6D5C, 0x42FC, 0x2020, 2, 7, \
+            0xFB2E, 0xFFFF] }\n\
+            expect = { high = 254, low = 127, bits = 231, bit = true, u24 = 16702650, \
+            f16 = -2.5, bcd = 123456.78, broken = { quality = \"out_of_range\" }, sm = -10, \
+            f64 = -1234.5678, text = \"üB\", state = \"on\", other = 7, power = -123.4, sf = -1 }\n\
+            [[test]]\nregisters = { \"hr:0\" = [0x0080], \"hr:13\" = [1, 0xFFFF, 5, 0x8000] }\n\
+            expect = { low = { quality = \"null\" }, state = 1, other = \"fault\", \
+            power = { quality = \"null\" } }\n";
+        let profile = read(&format!("{signals}{test}")).expect("a good profile");
+        assert_eq!(profile.run_tests(), []);
+        let wrong = test.replace("state = \"on\"", "state = \"off\"");
+        let profile = read(&format!("{signals}{wrong}")).expect("a good profile");
+        let failures: Vec<_> = profile.run_tests().iter().map(ToString::to_string).collect();
+        assert_eq!(failures, ["test 1: signal `state` must be `off`, is `on`"]);
+        let was = profile.signals.iter().find(|signal| signal.name.as_str() == "power");
+        let was: Vec<_> = was.expect("declared").was.iter().map(ToString::to_string).collect();
+        assert_eq!(was, ["watts"]);
+    }
+
+    #[test]
+    fn a_write_rule_is_read_with_all_it_can_say() {
+        let rule = |rest: &str| {
+            let text = format!("[[signal]]\nname = \"a\"\n{rest}");
+            read(&text).expect(rest).signals[0].writable
+        };
+        let default = WriteSpec::default();
+        assert!(default.verify, "what is written is read back unless a profile says otherwise");
+        assert_eq!(rule("read = \"hr:0\"\ntype = \"u16\"\nwrite = false\n"), None);
+        for (rest, expected) in [
+            ("read = \"hr:0\"\ntype = \"u16\"\nwrite = true\n", default),
+            (
+                "read = \"hr:0\"\ntype = \"u16\"\nwrite = { fc = 16, tolerance = 0.5, \
+                 settle = \"200 ms\" }\n",
+                WriteSpec {
+                    function: WriteFunction::Multiple,
+                    tolerance: 0.5,
+                    settle: Millis(200),
+                    ..default
+                },
+            ),
+            (
+                "read = \"hr:0/3..7\"\nwrite = { bit_write = \"read-modify-write\", fc = 6 }\n",
+                WriteSpec {
+                    function: WriteFunction::Single,
+                    bit_write: BitWrite::ReadModifyWrite,
+                    ..default
+                },
+            ),
+            (
+                "read = \"hr:0/3\"\nwrite = { fc = 22, verify = false }\n",
+                WriteSpec { bit_write: BitWrite::Mask, verify: false, ..default },
+            ),
+            (
+                "read = \"co:0\"\nwrite = { fc = 15 }\n",
+                WriteSpec { function: WriteFunction::Multiple, ..default },
+            ),
+        ] {
+            assert_eq!(rule(rest), Some(expected), "{rest}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_signal_says_why() {
+        for (fields, expected) in [
+            (
+                "read = \"hr:0/7..3\"\n",
+                &["6: [[signal]] `read`: bits `7..3` end before they start"][..],
+            ),
+            ("read = \"hr:0/3..16\"\n", &["6: [[signal]] `read`: `16` is not a bit of a register"]),
+            (
+                "read = \"hr:0/middle\"\n",
+                &["6: [[signal]] `read`: `middle` is not a bit of a register"],
+            ),
+            (
+                "read = \"hr:0\"\ntype = \"u8\"\n",
+                &["7: [[signal]] `read` does not say which byte is the u8"],
+            ),
+            (
+                "read = \"hr:0/high\"\ntype = \"u16\"\n",
+                &["7: [[signal]] `type`: one byte is a `u8` or an `i8`, not `u16`"],
+            ),
+            (
+                "read = \"hr:0/3..7\"\ntype = \"i16\"\n",
+                &["7: [[signal]] `type`: bits of a register are no `i16`"],
+            ),
+            ("read = \"hr:0/high\"\n", &["6: [[signal]] has no `type`"]),
+            (
+                "read = \"co:0/3\"\n",
+                &["6: [[signal]] `read`: co:0 (0x0001) is a single bit, so its type is `bit`"],
+            ),
+            (
+                "read = \"hr:0\"\ntype = \"u32\"\norder = \"EFGHABCD\"\n",
+                &["8: [[signal]] `order`: `EFGHABCD` is for 64 bits, not for u32"],
+            ),
+            (
+                "read = \"hr:65533\"\ntype = \"bcd16\"\n",
+                &["6: [[signal]] `read`: bcd16 at hr:65533 (4x65534) goes beyond address 65535"],
+            ),
+            (
+                "read = \"hr:0/3\"\norder = \"BADC\"\ncharset = \"ascii\"\n",
+                &[
+                    "7: [[signal]] `order` means nothing for a single bit",
+                    "8: [[signal]] `charset` is for `string` alone",
+                ],
+            ),
+            (
+                "read = \"hr:0\"\ntype = \"string\"\nregisters = 2\ncharset = \"ebcdic\"\npadding = \"dots\"\n",
+                &[
+                    "9: [[signal]] `charset`: `ebcdic` is not a charset",
+                    "10: [[signal]] `padding`: `dots` is not a padding",
+                ],
+            ),
+            ("read = \"hr:0/4..7\"\nnull = 16\n", &["7: [[signal]] `null`: `16` has no 4 bits"]),
+        ] {
+            check(fields, expected);
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_another_kind_of_signal_is_said_once_each() {
+        for (fields, expected) in [
+            (
+                "read = \"hr:0\"\ntype = \"f32\"\ntexts = { 0 = \"off\" }\n",
+                &["8: [[signal]] `texts` need an integer or a bit"][..],
+            ),
+            (
+                "read = \"hr:0\"\ntype = \"u16\"\ntexts = { -1 = \"x\", a = \"y\", 2 = \"z\", 3 = \"z\", 4 = 5 }\n",
+                &[
+                    "8: [[signal]] `texts`: `-1` is no value of this signal",
+                    "8: [[signal]] `texts`: `z` stands for two values",
+                    "8: [[signal]] `texts`: invalid type: integer `5`, expected a string",
+                    "8: [[signal]] `texts`: `a` is no value of this signal",
+                ],
+            ),
+            (
+                "read = \"hr:0\"\ntype = \"u16\"\nscale = 0.1\ntexts = { 0 = \"off\" }\n",
+                &["4: [[signal]] has both `texts` and a scale: a state is no quantity"],
+            ),
+            (
+                "read = \"hr:0\"\ntype = \"u16\"\nwrite = { fc = 5, bit_write = \"mask\", \
+                 tolerance = -1, settle = \"1 min\" }\n",
+                &[
+                    "8: [[signal]] `write`: FC 5 does not write this",
+                    "8: [[signal]] `write`: `bit_write` and FC 22 are for a part of a register",
+                    "8: [[signal]] `write`: `tolerance` must be a number of at least 0",
+                    "8: [[signal]] `write`: `settle` is longer than 10 s",
+                ],
+            ),
+            (
+                "read = \"co:0\"\nwrite = { tolerance = 0.5, fc = 16 }\n",
+                &[
+                    "7: [[signal]] `write`: FC 16 does not write this",
+                    "7: [[signal]] `write`: `tolerance` needs a number",
+                ],
+            ),
+            (
+                "read = \"hr:0\"\ntype = \"string\"\nregisters = 124\nwrite = true\n",
+                &["9: [[signal]] `write`: 124 registers cannot be written by FC 16, which \
+                     carries at most 123"],
+            ),
+        ] {
+            check(fields, expected);
+        }
+    }
+
+    #[test]
+    fn what_refers_to_another_signal_must_find_the_right_one() {
+        let other = |rest: &str| format!("[[signal]]\nname = \"b\"\nread = \"hr:9\"\n{rest}");
+        let scaled = "read = \"hr:0\"\ntype = \"i16\"\nscale_from = \"b\"\n";
+        check(scaled, &["8: [[signal]] `scale_from`: there is no signal `b`"]);
+        for (rest, why) in [
+            ("type = \"f32\"\n", "`b` is no whole number in registers"),
+            ("type = \"i16\"\nscale = 0.1\n", "`b` has a scale itself"),
+            ("type = \"i16\"\nscale_from = \"a\"\n", "`b` has a scale itself"),
+        ] {
+            let got = read(&format!("[[signal]]\nname = \"a\"\n{scaled}{}", other(rest)));
+            let first = got.expect_err(rest).into_iter().next();
+            assert_eq!(first, Some(format!("8: [[signal]] `scale_from`: {why}")));
+        }
+        check(
+            "read = \"hr:0\"\ntype = \"i16\"\nscale_from = \"a\"\nscale = 10\n",
+            &[
+                "8: [[signal]] has both `scale_from` and a scale or offset of its own",
+                "8: [[signal]] `scale_from`: a signal cannot be its own power of ten",
+            ],
+        );
+        check(
+            "read = \"hr:0/3\"\nscale_from = \"a\"\n",
+            &[
+                "7: [[signal]] `scale_from` needs a number in registers",
+                "7: [[signal]] `scale_from`: a signal cannot be its own power of ten",
+            ],
+        );
+        for (was, rest, why) in [
+            ("\"b\"", "", "4: [[signal]] `was`: there is a signal `b`"),
+            ("[\"c\", \"c\"]", "", "4: [[signal]] `was`: `c` stands there twice"),
+            ("\"a\"", "", "4: [[signal]] `was`: there is a signal `a`"),
+            ("\"c\"", "was = \"c\"\n", "9: [[signal]] `was`: `a` was `c` too"),
+        ] {
+            let a =
+                format!("[[signal]]\nname = \"a\"\nread = \"hr:0\"\ntype = \"u16\"\nwas = {was}\n");
+            let b = other(&format!("type = \"u16\"\n{rest}"));
+            let got = read(&format!("{a}{b}")).expect_err(why);
+            assert_eq!(got, [why], "{was}");
+        }
+    }
+
+    #[test]
+    fn two_values_share_all_of_the_smaller_ones_registers_or_none() {
+        let two = |first: &str, second: &str| {
+            let a = format!("[[signal]]\nname = \"a\"\n{first}\n");
+            let got = read(&format!("{a}[[signal]]\nname = \"b\"\n{second}\n"));
+            got.map(|_| ()).err().unwrap_or_default()
+        };
+        let f32_at = |at: u16| format!("read = \"hr:{at}\"\ntype = \"f32\"");
+        assert_eq!(
+            two(&f32_at(10), &f32_at(11)),
+            [
+                "8: [[signal]] lies at 11 to 12, `a` at 10 to 11: they cannot share a part of their registers"
+            ]
+        );
+        assert_eq!(two(&f32_at(11), &f32_at(10)).len(), 1);
+        for second in [
+            "read = \"hr:10\"\ntype = \"f32\"",
+            "read = \"hr:11\"\ntype = \"u16\"",
+            "read = \"hr:11/3\"",
+            "read = \"hr:10\"\ntype = \"u64\"",
+            "read = \"hr:12\"\ntype = \"f32\"",
+            "read = \"ir:11\"\ntype = \"f32\"",
+        ] {
+            assert_eq!(two(&f32_at(10), second), [] as [&str; 0], "{second}");
+        }
+    }
+}

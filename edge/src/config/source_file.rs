@@ -146,7 +146,7 @@ fn parse_part(text: &str) -> Result<Part, Wrong> {
 }
 
 fn types_hint() -> String {
-    let names = DataType::NUMBERS.map(|(name, _)| name);
+    let names = DataType::NUMBERS.map(|data| data.to_string());
     format!("known are {}, `bit`, `bits` and `string`; digits of BCD are counted", list(&names))
 }
 
@@ -166,9 +166,7 @@ fn read_type(
             fields.wrong(line, wrong.hint("write it behind the register: `hr:5/low`, `hr:5/high`"));
             return None;
         }
-        (_, None) => {
-            DataType::NUMBERS.iter().find(|(known, _)| *known == name).map(|(_, data)| *data)
-        }
+        (_, None) => DataType::NUMBERS.into_iter().find(|data| data.to_string() == name),
         (_, Some(Part::Byte(_))) => {
             let wrong = Wrong::new(format!("`type`: one byte is a `u8` or an `i8`, not `{name}`"));
             fields.wrong(line, wrong);
@@ -181,7 +179,8 @@ fn read_type(
         }
     };
     if data.is_none() {
-        let near = nearest(name, DataType::NUMBERS.map(|(name, _)| name))
+        let names = DataType::NUMBERS.map(|data| data.to_string());
+        let near = nearest(name, names.iter().map(String::as_str))
             .map_or_else(types_hint, |near| format!("did you mean `{near}`?"));
         fields.wrong(line, Wrong::new(format!("`type`: `{name}` is not a type")).hint(near));
     }

@@ -85,7 +85,7 @@ fn read_rule(
         Some(RawFunction::Code(16)) if is_register => write.function = WriteFunction::Multiple,
         Some(RawFunction::Code(22)) if is_register => write.bit_write = BitWrite::Mask,
         Some(RawFunction::Code(code)) => {
-            wrongs.push(Wrong::new(format!("FC {code} does not write this")).hint(FUNCTIONS_HINT))
+            wrongs.push(Wrong::new(format!("FC {code} does not write this")).hint(FUNCTIONS_HINT));
         }
     }
     match rule.bit_write.as_deref() {

@@ -151,6 +151,7 @@ mod tests {
     use fieldgate_model::{Scale, SignalName};
 
     use super::*;
+    use crate::signal::Byte;
     use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table};
 
     const AT: Address = Address { table: Table::HoldingRegister, offset: 10 };
@@ -170,65 +171,18 @@ mod tests {
     }
 
     #[test]
-    fn literal_registers_of_every_type_and_order_decode_to_their_value() {
-        use DataType::{F32, F64, I16, I32, I64, U16, U32, U64};
-        use WordOrder::{Abcd, Badc, Cdab, Dcba};
-        // 123456.0 is the value of libmodbus' own tests; 0x0123456789ABCDEF is beyond 2^53.
-        let big = Value::Unsigned(81_985_529_216_486_895);
-        let negative = Value::Int(-9_007_199_254_740_993);
-        for (data, order, words, value) in [
-            (F32, Abcd, &[0x47F1, 0x2000][..], Value::Float32(123_456.0)),
-            (F32, Cdab, &[0x2000, 0x47F1], Value::Float32(123_456.0)),
-            (F32, Badc, &[0xF147, 0x0020], Value::Float32(123_456.0)),
-            (F32, Dcba, &[0x0020, 0xF147], Value::Float32(123_456.0)),
-            (U16, Abcd, &[0xFFFE], Value::Unsigned(65_534)),
-            (U16, Dcba, &[0xFEFF], Value::Unsigned(65_534)),
-            (I16, Abcd, &[0xFFFE], Value::Int(-2)),
-            (I16, Cdab, &[0x8000], Value::Int(-32_768)),
-            (U32, Abcd, &[0x0001, 0x0002], Value::Unsigned(65_538)),
-            (U32, Cdab, &[0x0002, 0x0001], Value::Unsigned(65_538)),
-            (U32, Badc, &[0x0100, 0x0200], Value::Unsigned(65_538)),
-            (U32, Dcba, &[0x0200, 0x0100], Value::Unsigned(65_538)),
-            (I32, Abcd, &[0xFFFF, 0xFFFE], Value::Int(-2)),
-            (U64, Abcd, &[0x0123, 0x4567, 0x89AB, 0xCDEF], big.clone()),
-            (U64, Cdab, &[0xCDEF, 0x89AB, 0x4567, 0x0123], big.clone()),
-            (U64, Badc, &[0x2301, 0x6745, 0xAB89, 0xEFCD], big.clone()),
-            (U64, Dcba, &[0xEFCD, 0xAB89, 0x6745, 0x2301], big),
-            (U64, Abcd, &[0xFFFF; 4], Value::Unsigned(u64::MAX)),
-            (I64, Abcd, &[0xFFDF, 0xFFFF, 0xFFFF, 0xFFFF], negative.clone()),
-            (I64, Cdab, &[0xFFFF, 0xFFFF, 0xFFFF, 0xFFDF], negative.clone()),
-            (I64, Badc, &[0xDFFF, 0xFFFF, 0xFFFF, 0xFFFF], negative.clone()),
-            (I64, Dcba, &[0xFFFF, 0xFFFF, 0xFFFF, 0xDFFF], negative),
-            (F64, Abcd, &[0x40FE, 0x2400, 0, 0], Value::Float64(123_456.0)),
-            (F64, Dcba, &[0, 0, 0x0024, 0xFE40], Value::Float64(123_456.0)),
-        ] {
-            assert_eq!(decode_registers(data, order, words), Ok(value), "{data} {order:?}");
-        }
-    }
-
-    #[test]
-    fn text_ends_at_its_padding_and_must_be_utf_8() {
-        let text = DataType::text(3);
-        for (order, words, expected) in [
-            (WordOrder::Abcd, [0x4142, 0x4300, 0x0000], Ok("ABC")),
-            (WordOrder::Abcd, [0x4142, 0x2020, 0x2020], Ok("AB")),
-            (WordOrder::Badc, [0x4241, 0x0043, 0x0000], Ok("ABC")),
-            (WordOrder::Abcd, [0x0000, 0x4142, 0x4344], Ok("")),
-            (WordOrder::Abcd, [0xC3BC, 0x2120, 0x0000], Ok("ü!")),
-            (WordOrder::Abcd, [0xFF41, 0x0000, 0x0000], Err(Cause::Malformed)),
-        ] {
-            let expected = expected.map(|text| Value::Text(text.to_owned()));
-            assert_eq!(decode_registers(text, order, &words), expected, "{words:x?}");
-        }
-    }
-
-    #[test]
     fn nulls_are_compared_on_the_raw_bits_before_anything_else() {
         for (data, null, words) in [
             (DataType::I16, 0x8000, &[0x8000][..]),
             (DataType::U32, 0xFFFF_FFFF, &[0xFFFF, 0xFFFF]),
             (DataType::F32, 0x7FC0_0000, &[0x7FC0, 0x0000]),
             (DataType::I64, 0x8000_0000_0000_0000, &[0x8000, 0, 0, 0]),
+            (DataType::SignMagnitude16, 0x8000, &[0x8000]),
+            (DataType::Bcd4, 0xFFFF, &[0xFFFF]),
+            (DataType::F16, 0x7E00, &[0x7E00]),
+            (DataType::U24, 0x00FF_FFFF, &[0x12FF, 0xFFFF]),
+            (DataType::I8(Byte::High), 0x80, &[0x8012]),
+            (DataType::U8(Byte::Low), 0xFF, &[0x12FF]),
         ] {
             let null = SignalSpec {
                 nulls: vec![1, null],
@@ -242,6 +196,55 @@ mod tests {
             SignalSource::Registers { address: AT, data: DataType::U32, order: WordOrder::Dcba };
         let swapped = SignalSpec { nulls: vec![0x8000_0001], ..spec(source) };
         assert_eq!(decode(&swapped, &image(&[0x0100, 0x0080])), Err(Cause::Null));
+        let field = SignalSource::RegisterBits { address: AT, first: 4, last: 7 };
+        let field = SignalSpec { nulls: vec![0xF], ..spec(field) };
+        assert_eq!(decode(&field, &image(&[0xABFC])), Err(Cause::Null));
+        assert_eq!(decode(&field, &image(&[0xFBEF])), Ok(Value::Unsigned(14)));
+    }
+
+    #[test]
+    fn a_power_of_ten_from_another_signal_gives_the_engineering_value() {
+        let sf = Address { offset: 11, ..AT };
+        let factor =
+            SignalSource::Registers { address: sf, data: DataType::I16, order: WordOrder::Abcd };
+        let scaled = SignalSpec {
+            scale_from: Some(ScaleFrom {
+                signal: SignalName::new("sf").expect("a name"),
+                source: factor,
+                nulls: vec![0x8000],
+            }),
+            nulls: vec![0xFFFF],
+            limits: Some((0.0, 1e6)),
+            ..spec(registers(DataType::U16))
+        };
+        assert_eq!(scaled.kind(), ValueKind::Float64);
+        for (value, factor, expected) in [
+            (2302, 0xFFFF, Ok(230.2)),
+            (2302, 0, Ok(2302.0)),
+            (50_013, 0xFFFD, Ok(50.013)),
+            (7, 2, Ok(700.0)),
+            (2302, 0x8000, Err(Cause::Null)),
+            (0xFFFF, 0, Err(Cause::Null)),
+            (2302, 3, Err(Cause::OutOfRange)),
+            (1, 23, Err(Cause::OutOfRange)),
+            (1, 0x7FFF, Err(Cause::OutOfRange)),
+        ] {
+            let decoded = decode(&scaled, &image(&[value, factor]));
+            assert_eq!(decoded, expected.map(Value::Float64), "{value} {factor:x}");
+        }
+        let good = decode(&scaled, &image(&[2302, 0xFFFF])).expect("a value");
+        assert_eq!(
+            scaled.number(&good),
+            Some(230.2),
+            "alarms and limits see the engineering value"
+        );
+        let reads: Vec<_> = scaled.reads().map(|read| (read.start, read.count)).collect();
+        assert_eq!(reads, [(10, 1), (11, 1)]);
+        let value = (ReadRequest { table: AT.table, start: 10, count: 1 }, vec![2302]);
+        let value = (value.0, Ok(ReadReply::Registers(value.1)));
+        let silent = (ReadRequest { table: AT.table, start: 11, count: 1 }, Err(Cause::NoAnswer));
+        let image = Image::new(vec![value, silent]);
+        assert_eq!(decode(&scaled, &image), Err(Cause::NoAnswer));
     }
 
     #[test]
@@ -270,6 +273,10 @@ mod tests {
         for (bit, on) in [(0, true), (1, false), (3, true), (15, true)] {
             let bit = spec(SignalSource::RegisterBit { address: AT, bit });
             assert_eq!(decode(&bit, &image(&[0x8009])), Ok(Value::Bool(on)));
+        }
+        for (first, last, expected) in [(0, 3, 9), (3, 15, 0x1001), (15, 15, 1), (0, 15, 0x8009)] {
+            let bits = spec(SignalSource::RegisterBits { address: AT, first, last });
+            assert_eq!(decode(&bits, &image(&[0x8009])), Ok(Value::Unsigned(expected)));
         }
         let address = Address { table: Table::Coil, offset: 5 };
         let request = ReadRequest { table: Table::Coil, start: 4, count: 2 };

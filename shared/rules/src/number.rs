@@ -103,9 +103,7 @@ pub(crate) fn bits_of_value(data: DataType, raw: &Value) -> Result<u64, Unfit> {
             let float = float()? as f32;
             Some(float).filter(|float| float.is_finite()).map(|float| float.to_bits().into())
         }
-        DataType::F64 => {
-            Some(float()?).filter(|float| float.is_finite()).map(|float| float.to_bits())
-        }
+        DataType::F64 => Some(float()?).filter(|float| float.is_finite()).map(f64::to_bits),
         DataType::Bcd4 | DataType::Bcd8 | DataType::Bcd16 => {
             u64::try_from(integer()?).ok().and_then(|number| digits_of(number, data.bits() / 4))
         }
@@ -224,5 +222,6 @@ fn half_of_f64(float: f64) -> Option<u16> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2048")]
     let steps = steps as u16;
     let exponent = u16::try_from(exponent - HALF_EXPONENT_MIN).ok()?;
-    Some(u16::from(float.is_sign_negative()) << 15 | (exponent << HALF_FRACTION) + steps)
+    let distance = (exponent << HALF_FRACTION) + steps;
+    Some(u16::from(float.is_sign_negative()) << 15 | distance)
 }

@@ -8,7 +8,7 @@ use fieldgate_model::{CatalogueDevice, Cause, DeviceName, Millis, SignalName, Va
 use crate::alarm::AlarmRule;
 use crate::decode::{accept, decode};
 use crate::number::{to_float, to_integer};
-use crate::plan::{Image, plan};
+use crate::plan::{HoleMap, Image, LinkCost, PlanOptions, ReadRules, plan, wanted};
 use crate::signal::{SignalSource, SignalSpec};
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest};
 
@@ -35,6 +35,8 @@ pub struct Profile {
     pub every: Millis,
     /// Signals whose facts no second source has confirmed.
     pub unverified: BTreeSet<SignalName>,
+    /// How its devices want to be read.
+    pub reading: ReadRules,
 }
 
 /// The parser of a profile.
@@ -95,10 +97,29 @@ impl Profile {
         self.signals.iter().enumerate().find(|(_, signal)| signal.name == *name)
     }
 
-    /// The requests of one poll.
-    pub fn plan(&self) -> Vec<ReadRequest> {
+    /// What one poll must bring: each element in one answer.
+    pub fn wanted(&self) -> Vec<ReadRequest> {
         let reads = self.parser.as_ref().map_or(&[][..], |parser| &parser.reads);
-        plan(&self.signals, reads)
+        wanted(&self.signals, reads)
+    }
+
+    /// The requests of one poll for whoever does not learn from a refusal: without any gap.
+    pub fn plan(&self) -> Vec<ReadRequest> {
+        self.plan_of(&self.wanted())
+    }
+
+    /// The requests that bring these of its values once, without any gap.
+    pub fn plan_of(&self, wanted: &[ReadRequest]) -> Vec<ReadRequest> {
+        let rules = ReadRules { gap_max: Some(0), ..self.reading.clone() };
+        let holes = HoleMap::default();
+        plan(wanted, &PlanOptions { link: LinkCost::tcp(), rules: &rules, holes: &holes })
+    }
+
+    /// Whether an alarm watches a signal that this request brings.
+    pub fn is_watched(&self, request: ReadRequest) -> bool {
+        let brings = |read: ReadRequest| crate::plan::holds(request, read);
+        let mut watched = self.alarms.iter().filter_map(|alarm| self.signal(&alarm.signal));
+        watched.any(|(_, spec)| spec.reads().any(brings))
     }
 
     /// A device of this profile as a catalogue lists it.
@@ -131,7 +152,10 @@ impl Profile {
                         signal: name.clone(),
                         expected: expected.to_string(),
                         got: match (got, spec) {
-                            (Got::Value(raw), Some(spec)) => spec.engineering(&raw).to_string(),
+                            (Got::Value(raw), Some(spec)) => match spec.text(&raw) {
+                                Some(word) => word.to_owned(),
+                                None => spec.engineering(&raw).to_string(),
+                            },
                             (Got::Value(raw), None) => raw.to_string(),
                             (Got::Bad(cause), _) => cause.to_string(),
                             (Got::Nothing(why), _) => why,
@@ -301,6 +325,7 @@ mod tests {
             tests: vec![ProfileTest { registers, bits: Vec::new(), expect }],
             every: Millis(1000),
             unverified: BTreeSet::new(),
+            reading: ReadRules::default(),
         }
     }
 

@@ -67,11 +67,10 @@ pub fn check(spec: &SignalSpec, engineering: &Value) -> Result<(), EncodeError> 
 /// nothing was written.
 pub fn methods(source: &SignalSource, write: WriteSpec) -> Result<Vec<Method>, EncodeError> {
     use Method::{Mask, ModifyMultiple, ModifySingle, Multiple, Single};
-    let (table, count) = match source.read() {
-        Some(ReadRequest {
-            table: table @ (Table::Coil | Table::HoldingRegister), count, ..
-        }) => (table, count),
-        Some(_) | None => return Err(EncodeError::NoTarget),
+    let Some(ReadRequest { table: table @ (Table::Coil | Table::HoldingRegister), count, .. }) =
+        source.read()
+    else {
+        return Err(EncodeError::NoTarget);
     };
     let registers = usize::from(count);
     let WriteSpec { function, bit_write, .. } = write;
@@ -179,20 +178,17 @@ pub fn encode(
 /// The raw values are compared, so that what is not the signal's own does not count: the rest of a
 /// register, a text's padding.
 pub fn shown(spec: &SignalSpec, write: &Write, reply: Result<ReadReply, Cause>) -> Shown {
-    let engineering = |raw: Value| {
-        let value = travelling(spec, raw, write.scale)?;
-        Ok(spec.engineering(&value))
-    };
     let image = Image::new(vec![(write.read_back, reply)]);
     let raw = decode_raw(&spec.source, &spec.nulls, &image);
-    let number = |raw: &Value| SignalSpec::number_at(raw, write.scale);
-    let tolerance = spec.writable.map_or(0.0, |write| write.tolerance);
-    let is_near = raw.as_ref().is_ok_and(|raw| match (number(raw), number(&write.raw)) {
-        (Some(shows), Some(wrote)) => tolerance > 0.0 && (shows - wrote).abs() <= tolerance,
-        (Some(_) | None, Some(_) | None) => false,
-    });
-    let is_as_written = is_near || raw.as_ref() == Ok(&write.raw);
-    Shown { value: raw.and_then(engineering), is_as_written }
+    let is_near = |raw: &Value| {
+        let tolerance = spec.writable.map_or(0.0, |rule| rule.tolerance);
+        let number = |raw| SignalSpec::number_at(raw, write.scale);
+        let numbers = number(raw).zip(number(&write.raw));
+        tolerance > 0.0 && numbers.is_some_and(|(one, other)| (one - other).abs() <= tolerance)
+    };
+    let is_as_written = raw.as_ref().is_ok_and(|raw| *raw == write.raw || is_near(raw));
+    let value = raw.and_then(|raw| travelling(spec, raw, write.scale));
+    Shown { value: value.map(|value| spec.engineering(&value)), is_as_written }
 }
 
 /// The raw value that a device shows whose place holds these words.

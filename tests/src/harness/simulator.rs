@@ -36,8 +36,19 @@ pub struct Counts {
 impl Simulator {
     /// Serves `profiles` (names or files) on a free loopback port.
     pub fn start(name: &str, profiles: &[&str], folder: &Path) -> Result<Self> {
-        let flags = ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"];
-        let arguments = ["simulate"].into_iter().chain(profiles.iter().copied()).chain(flags);
+        Self::start_with(name, profiles, &[], folder)
+    }
+
+    /// The same, with further `flags` of the verb.
+    pub fn start_with(
+        name: &str,
+        profiles: &[&str],
+        flags: &[&str],
+        folder: &Path,
+    ) -> Result<Self> {
+        let usual = ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"];
+        let arguments = ["simulate"].into_iter().chain(profiles.iter().copied());
+        let arguments = arguments.chain(usual).chain(flags.iter().copied());
         let mut process = Process::start(name, &binary("fieldgate")?, arguments, folder)?;
         let line = process.first_json_line(START_AT_MOST)?;
         let address = |pointer: &str| -> Result<String> {

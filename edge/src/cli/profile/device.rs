@@ -2,28 +2,27 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
 
 use fieldgate_modbus::fault::Fault;
-use fieldgate_modbus::register::{ReadReply, ReadRequest};
+use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId};
+use fieldgate_modbus::request::{Reply, Request};
+use fieldgate_model::Millis;
 use fieldgate_rules::sunspec::{Discovery, DiscoveryEffect, Ending, Found, ModelSpec, known};
-use tokio::time::timeout;
-use tokio_modbus::client::{Context, Reader as _, tcp};
-use tokio_modbus::{ExceptionCode, Slave};
 
 use super::args::ProfileImportArgs;
 use crate::cli::failure::Failure;
 use crate::cli::screen::Talk;
 use crate::config::{self, Endpoint};
+use crate::drivers::DirectLine;
 use crate::import::{
     Imported, Note, Options, SunSpecDevice, Weight, model_from_json, sunspec_device,
 };
 
 /// For one answer. Inverters behind a data logger take seconds.
-const ANSWER_AT_MOST: Duration = Duration::from_secs(5);
+const ANSWER_AT_MOST: Millis = Millis::from_secs(5);
 
 /// The unit that inverters have at the factory more often than any other.
-const UNIT: u8 = 1;
+const UNIT: UnitId = UnitId(1);
 
 /// A profile of the device at the address that the arguments name.
 pub(super) fn import(
@@ -33,16 +32,16 @@ pub(super) fn import(
     talk: &mut Talk,
 ) -> Result<Result<Imported, Vec<Note>>, Failure> {
     refuse_if_owned(config, &args.file)?;
-    let unit = options.device.as_ref().map_or(UNIT, |pick| pick.unit);
+    let unit = options.device.as_ref().map_or(UNIT, |pick| UnitId(pick.unit));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (found, words) = runtime.block_on(async {
-        let mut line = connect(&args.file, unit).await?;
-        let found = discover(&mut line).await?;
+        let mut line = connect(&args.file).await?;
+        let found = discover(&mut line, unit).await?;
         let mut words = Vec::new();
         for model in &found.models {
             let mut all = Vec::new();
             for request in model.reads() {
-                all.extend(read(&mut line, request).await.map_err(|fault| {
+                all.extend(read(&mut line, unit, request).await.map_err(|fault| {
                     let what =
                         format!("model {} at {} cannot be read: {fault:?}", model.id, model.start);
                     Failure::refused(what)
@@ -87,23 +86,24 @@ fn refuse_if_owned(config: &Path, address: &str) -> Result<(), Failure> {
     }
 }
 
-async fn connect(address: &str, unit: u8) -> Result<Context, Failure> {
-    let stream = timeout(ANSWER_AT_MOST, tokio::net::TcpStream::connect(address)).await;
-    let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-    let stream = stream.map_err(|error| {
-        Failure::from_error(error)
-            .while_doing(format!("cannot connect to `{address}`"))
-            .hint("write it as HOST:PORT, such as `192.0.2.7:502`")
+async fn connect(address: &str) -> Result<DirectLine, Failure> {
+    let hint = "write it as HOST:PORT, such as `192.0.2.7:502`";
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "502"));
+    let port = port.parse().map_err(|_| {
+        Failure::usage(format!("`{address}` is not the address of a device")).hint(hint)
     })?;
-    Ok(tcp::attach_slave(stream, Slave(unit)))
+    let endpoint = Endpoint::ModbusTcp { host: host.to_owned(), port, in_flight: 1 };
+    DirectLine::open(&endpoint, ANSWER_AT_MOST).await.map_err(|error| {
+        Failure::from_error(error).while_doing(format!("cannot reach `{address}`")).hint(hint)
+    })
 }
 
-async fn discover(line: &mut Context) -> Result<Found, Failure> {
+async fn discover(line: &mut DirectLine, unit: UnitId) -> Result<Found, Failure> {
     let mut discovery = Discovery::resume();
     while let Some(effect) = discovery.poll_effect() {
         match effect {
             DiscoveryEffect::Read(request) => {
-                let words = read(line, request).await;
+                let words = read(line, unit, request).await;
                 discovery.handle_answer(words.map(ReadReply::Registers));
             }
             DiscoveryEffect::Done(found) => {
@@ -117,17 +117,18 @@ async fn discover(line: &mut Context) -> Result<Found, Failure> {
     Err(Failure::refused("the walk over the models stopped"))
 }
 
-async fn read(line: &mut Context, request: ReadRequest) -> Result<Vec<u16>, Fault> {
-    match timeout(ANSWER_AT_MOST, line.read_holding_registers(request.start, request.count)).await {
-        Ok(Ok(Ok(words))) => Ok(words),
-        Ok(Ok(Err(exception))) => Err(Fault::Exception(code(exception))),
-        Ok(Err(_)) => Err(Fault::LinkLost),
-        Err(_) => Err(Fault::NoAnswer),
+async fn read(
+    line: &mut DirectLine,
+    unit: UnitId,
+    request: ReadRequest,
+) -> Result<Vec<u16>, Fault> {
+    match line.transact(unit, &Request::Read(request), ANSWER_AT_MOST).await? {
+        Reply::Read(ReadReply::Registers(words)) => Ok(words),
+        Reply::Read(ReadReply::Bits(_))
+        | Reply::Written
+        | Reply::ServerId(_)
+        | Reply::DeviceId(_) => Err(Fault::Malformed),
     }
-}
-
-fn code(exception: ExceptionCode) -> u8 {
-    exception.into()
 }
 
 /// The definitions in a folder that the device needs; what cannot be used becomes a note.

@@ -88,26 +88,27 @@ pub enum Padding {
 }
 
 impl DataType {
-    /// Every type of a number, by its word in profiles.
-    pub const NUMBERS: [(&'static str, Self); 18] = [
-        ("u16", Self::U16),
-        ("i16", Self::I16),
-        ("u24", Self::U24),
-        ("i24", Self::I24),
-        ("u32", Self::U32),
-        ("i32", Self::I32),
-        ("u64", Self::U64),
-        ("i64", Self::I64),
-        ("f16", Self::F16),
-        ("f32", Self::F32),
-        ("f64", Self::F64),
-        ("bcd4", Self::Bcd4),
-        ("bcd8", Self::Bcd8),
-        ("bcd16", Self::Bcd16),
-        ("sm16", Self::SignMagnitude16),
-        ("sm32", Self::SignMagnitude32),
-        ("u8", Self::U8(Byte::Low)),
-        ("i8", Self::I8(Byte::Low)),
+    /// Every type of a number; its `Display` is its word in profiles. A byte needs its half of the
+    /// register besides, and has the low one here.
+    pub const NUMBERS: [Self; 18] = [
+        Self::U16,
+        Self::I16,
+        Self::U24,
+        Self::I24,
+        Self::U32,
+        Self::I32,
+        Self::U64,
+        Self::I64,
+        Self::F16,
+        Self::F32,
+        Self::F64,
+        Self::Bcd4,
+        Self::Bcd8,
+        Self::Bcd16,
+        Self::SignMagnitude16,
+        Self::SignMagnitude32,
+        Self::U8(Byte::Low),
+        Self::I8(Byte::Low),
     ];
 
     /// Text as most devices have it: UTF-8, padded with NUL or spaces.
@@ -213,15 +214,27 @@ impl DataType {
 
 impl fmt::Display for DataType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::U8(_) => f.write_str("u8"),
-            Self::I8(_) => f.write_str("i8"),
-            Self::Text { registers, .. } => write!(f, "text of {registers} registers"),
-            number => {
-                let found = Self::NUMBERS.iter().find(|(_, data)| data == number);
-                f.write_str(found.map_or("number", |(name, _)| name))
-            }
-        }
+        f.write_str(match self {
+            Self::U8(_) => "u8",
+            Self::I8(_) => "i8",
+            Self::U16 => "u16",
+            Self::I16 => "i16",
+            Self::U24 => "u24",
+            Self::I24 => "i24",
+            Self::U32 => "u32",
+            Self::I32 => "i32",
+            Self::U64 => "u64",
+            Self::I64 => "i64",
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::Bcd4 => "bcd4",
+            Self::Bcd8 => "bcd8",
+            Self::Bcd16 => "bcd16",
+            Self::SignMagnitude16 => "sm16",
+            Self::SignMagnitude32 => "sm32",
+            Self::Text { registers, .. } => return write!(f, "text of {registers} registers"),
+        })
     }
 }
 

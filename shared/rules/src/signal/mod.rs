@@ -26,7 +26,8 @@ pub struct SignalSpec {
     pub unit: String,
     /// How raw becomes engineering.
     pub scale: Scale,
-    /// The signal that holds the power of ten to multiply with, as SunSpec has it.
+    /// The signal that holds the power of ten to multiply with, such as a scale factor of
+    /// `SunSpec`.
     ///
     /// A catalogue's scale is fixed and this one is the device's to change, so such a signal
     /// travels as the engineering value, a float of 64 bits, and not as its raw integer: a batch

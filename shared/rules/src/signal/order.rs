@@ -101,10 +101,14 @@ impl WordOrder {
         } else if halves && words.len() == 4 {
             words.rotate_left(2);
         } else if pairs {
-            words.chunks_exact_mut(2).for_each(<[u16]>::reverse);
+            for pair in words.chunks_exact_mut(2) {
+                pair.reverse();
+            }
         }
         if bytes {
-            words.iter_mut().for_each(|word| *word = word.swap_bytes());
+            for word in &mut words {
+                *word = word.swap_bytes();
+            }
         }
         words
     }
