@@ -14,6 +14,7 @@ pub mod drivers;
 pub mod engine;
 pub mod handles;
 pub mod http;
+pub mod import;
 pub mod journal;
 pub mod pipeline;
 pub mod simulate;

@@ -2,6 +2,7 @@
 
 mod driver_kit;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ fn profile(name: &str, signals: Vec<SignalSpec>, parser: Option<ParserSpec>) -> 
         parser,
         tests: Vec::new(),
         every: Millis(1_000),
+        unverified: BTreeSet::new(),
         reading: ReadRules::default(),
     })
 }

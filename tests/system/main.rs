@@ -8,5 +8,6 @@ mod devices;
 mod kills;
 mod peers;
 mod rig;
+mod sunspec;
 mod tenants;
 mod wire;

@@ -32,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::args::{Cli, ParserVerb, ProfileVerb, Verb};
+use self::args::{Cli, ParserVerb, Verb};
 use self::failure::{Exit, Failure};
 use self::screen::Talk;
 use crate::config::{self, Loaded, Problem};
@@ -70,7 +70,7 @@ fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
         Verb::Write(args) => write::write(&config, &args, talk),
         Verb::Watch(args) => watch::watch(&config, &args, talk),
         Verb::Simulate(args) => simulate::simulate(&config, &args, talk),
-        Verb::Profile { verb: ProfileVerb::List(args) } => profile::list(&config, &args, talk),
+        Verb::Profile { verb } => profile::perform(&config, &verb, talk),
         Verb::Parser { verb: ParserVerb::Test(args) } => parser::test(&args),
         Verb::Completions { shell } => completions::completions(shell),
     }

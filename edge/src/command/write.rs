@@ -442,6 +442,7 @@ mod tests {
                 parser: None,
                 tests: Vec::new(),
                 reading: ReadRules::default(),
+                unverified: std::collections::BTreeSet::new(),
                 every: Millis(1000),
             };
             let device = DeviceConfig {

@@ -13,10 +13,17 @@ use super::problem::{Problem, Scope};
 use super::profile_file::read_profile;
 
 /// Profiles that the binary carries, by file.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 10] = [
+    ("abb-b23.toml", include_str!("../../profiles/abb-b23.toml")),
+    ("danfoss-fc51.toml", include_str!("../../profiles/danfoss-fc51.toml")),
     ("demo-meter.toml", include_str!("../../profiles/demo-meter.toml")),
     ("demo-pump.toml", include_str!("../../profiles/demo-pump.toml")),
+    ("eastron-sdm120.toml", include_str!("../../profiles/eastron-sdm120.toml")),
     ("eastron-sdm630.toml", include_str!("../../profiles/eastron-sdm630.toml")),
+    ("janitza-umg96rm.toml", include_str!("../../profiles/janitza-umg96rm.toml")),
+    ("schneider-iem3155.toml", include_str!("../../profiles/schneider-iem3155.toml")),
+    ("waveshare-relay-8.toml", include_str!("../../profiles/waveshare-relay-8.toml")),
+    ("xy-md02.toml", include_str!("../../profiles/xy-md02.toml")),
 ];
 
 /// Parsers that the binary carries, by file.
@@ -73,6 +80,11 @@ impl Library {
             Ok(text) => read_profile(file, text, &parser),
             Err(problem) => Err(vec![Problem { scope: Scope::Profile(stem(file)), ..problem }]),
         }
+    }
+
+    /// One profile from its text, as if it stood in `file`.
+    pub fn parse(file: &Path, text: String) -> Result<Profile, Vec<Problem>> {
+        read_profile(file, text, &|_| Err("is not there".to_owned()))
     }
 
     /// The profile of this name, or what is wrong with it; `None` if there is none.

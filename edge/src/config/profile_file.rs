@@ -17,7 +17,7 @@ use super::library::stem;
 use super::problem::{Problem, Scope};
 use super::reading_file::{check_rules, read_rules};
 use super::signal_file::{Raw, leaf, read_name, unit_wrong};
-use super::signals_file::read_signals;
+use super::signals_file::{Signals, read_signals};
 use super::source_file::address_wrong;
 use super::units::parse_duration;
 
@@ -68,11 +68,13 @@ pub(super) fn read_profile(
     let title = header.take::<String>("title").map(|title| title.value);
     let origin = header.take::<String>("source").map(|origin| origin.value);
     let every = read_duration(&mut header, "every").unwrap_or(EVERY);
+    let verified = header.take::<bool>("verified").is_some_and(|verified| verified.value);
     let (parser, parser_line) = read_parser_spec(&mut header, read_parser);
     let reading = read_rules(&mut header);
     let header_line = header.line();
 
-    let signals = read_signals(&mut root, parser_line, &mut problems);
+    let Signals { signals, unverified } =
+        read_signals(&mut root, parser_line, verified, &mut problems);
     let alarms = read_alarms(&mut root, &signals, &mut problems);
     check_rules(&mut header, &reading, &signals);
     let tests = read_tests(&mut root, &signals, &mut problems);
@@ -95,6 +97,7 @@ pub(super) fn read_profile(
             parser,
             tests,
             every,
+            unverified,
             reading,
         });
     }

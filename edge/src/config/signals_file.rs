@@ -1,5 +1,7 @@
 //! The `[[signal]]`s of a profile together: names, what refers to another, what lies on another.
 
+use std::collections::BTreeSet;
+
 use fieldgate_modbus::register::ReadRequest;
 use fieldgate_model::{SignalName, ValueKind};
 use fieldgate_rules::signal::{ScaleFrom, SignalSource, SignalSpec};
@@ -8,16 +10,32 @@ use super::fields::{Fields, Found, Wrong, nearest};
 use super::problem::Problem;
 use super::signal_file::{RawSignal, read_signal};
 
-/// Every signal that can be one; `parser_line` is there if the profile names a parser.
+/// The signals of a profile, and those whose facts no second source has confirmed.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    pub(super) signals: Vec<SignalSpec>,
+    pub(super) unverified: BTreeSet<SignalName>,
+}
+
+/// Every signal that can be one; `parser_line` is there if the profile names a parser, and
+/// `verified` is what the profile says of signals that do not say it themselves.
 pub(super) fn read_signals(
     root: &mut Fields<'_>,
     parser_line: Option<usize>,
+    verified: bool,
     problems: &mut Vec<Problem>,
-) -> Vec<SignalSpec> {
+) -> Signals {
+    let mut unverified = BTreeSet::new();
     let mut read: Vec<(Fields<'_>, RawSignal)> = Vec::new();
     for mut fields in root.tables("signal", "[[signal]]") {
+        let is_verified = fields.take("verified").map_or(verified, |verified| verified.value);
         match read_signal(&mut fields) {
-            Some(signal) => read.push((fields, signal)),
+            Some(signal) => {
+                if !is_verified {
+                    unverified.insert(signal.spec.name.clone());
+                }
+                read.push((fields, signal));
+            }
             None => problems.extend(fields.finish()),
         }
     }
@@ -43,7 +61,7 @@ pub(super) fn read_signals(
         signals.push(spec);
         problems.extend(fields.finish());
     }
-    signals
+    Signals { signals, unverified }
 }
 
 /// A name stands for one signal, and what once was a name for at most one.

@@ -12,5 +12,6 @@ pub mod plan;
 pub mod profile;
 pub mod schedule;
 pub mod signal;
+pub mod sunspec;
 mod text;
 pub mod write;

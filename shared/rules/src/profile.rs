@@ -1,6 +1,6 @@
 //! A profile: the type of a device, with the tests that prove it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use fieldgate_model::{CatalogueDevice, Cause, DeviceName, Millis, SignalName, Value, ValueKind};
@@ -33,6 +33,8 @@ pub struct Profile {
     pub tests: Vec<ProfileTest>,
     /// Poll interval for devices that do not say one.
     pub every: Millis,
+    /// Signals whose facts no second source has confirmed.
+    pub unverified: BTreeSet<SignalName>,
     /// How its devices want to be read.
     pub reading: ReadRules,
 }
@@ -322,6 +324,7 @@ mod tests {
             parser: None,
             tests: vec![ProfileTest { registers, bits: Vec::new(), expect }],
             every: Millis(1000),
+            unverified: BTreeSet::new(),
             reading: ReadRules::default(),
         }
     }

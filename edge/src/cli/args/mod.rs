@@ -10,6 +10,7 @@ use fieldgate_model::Millis;
 
 use self::simulate::SimulateArgs;
 use super::plan::PlanArgs;
+use super::profile::args::ProfileVerb;
 use crate::config::parse_duration;
 
 /// Polls field devices, raises alarms, keeps everything until the cloud has it, and writes what it
@@ -109,10 +110,13 @@ Examples:
     /// Serve simulated Modbus devices whose values move, and whose answers go wrong on demand
     #[command(after_help = simulate::AFTER_HELP)]
     Simulate(Box<SimulateArgs>),
-    /// Look at profiles
+    /// Look at profiles, test them, make them of what other tools have
     #[command(after_help = "\
 Examples:
-  fieldgate profile list")]
+  fieldgate profile list
+  fieldgate profile show eastron-sdm630
+  fieldgate profile test
+  fieldgate profile import --from csv registers.csv -o profiles/my-meter.toml")]
     Profile {
         #[command(subcommand)]
         verb: ProfileVerb,
@@ -142,17 +146,6 @@ Examples:
 
 Without --frame, hr[0] to hr[9] hold 0 to 9.")]
     Test(ParserTestArgs),
-}
-
-/// Verbs about profiles.
-#[derive(Debug, Subcommand)]
-pub(super) enum ProfileVerb {
-    /// List the profiles that a configuration can name
-    #[command(after_help = "\
-Examples:
-  fieldgate profile list
-  fieldgate profile list --profiles ./profiles --json")]
-    List(ProfileListArgs),
 }
 
 #[derive(Debug, Args)]
@@ -225,16 +218,6 @@ pub(super) struct ParserTestArgs {
     #[arg(long, value_name = "JSON")]
     pub(super) frame: Option<String>,
     /// Print one JSON object.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ProfileListArgs {
-    /// Folder of further profiles; `profiles` beside the configuration file by default.
-    #[arg(long, value_name = "FOLDER")]
-    pub(super) profiles: Option<PathBuf>,
-    /// Print a JSON array.
     #[arg(long)]
     pub(super) json: bool,
 }

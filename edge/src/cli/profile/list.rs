@@ -1,14 +1,13 @@
-//! `fieldgate profile`: the profiles that a configuration can name.
+//! `fieldgate profile list`: the profiles that a configuration can name.
 
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::args::ProfileListArgs;
-use super::failure::{Exit, Failure};
-use super::format::table;
-use super::screen::{self, Talk};
-use crate::config::Library;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::format::table;
+use crate::cli::screen::{self, Talk};
 
 /// A profile as a list shows it.
 #[derive(Debug, Serialize)]
@@ -25,13 +24,7 @@ pub(super) fn list(
     args: &ProfileListArgs,
     talk: &mut Talk,
 ) -> Result<Exit, Failure> {
-    if let Some(folder) = args.profiles.as_deref().filter(|folder| !folder.is_dir()) {
-        return Err(Failure::usage(format!("there is no folder `{}`", folder.display())));
-    }
-    let library = match &args.profiles {
-        Some(folder) => Library::open(folder),
-        None => library_beside(config),
-    };
+    let library = super::library(config, args.profiles.as_deref())?;
     let mut listed = Vec::new();
     let mut exit = Exit::Good;
     for (_, profile) in library.iter() {
@@ -58,9 +51,4 @@ pub(super) fn list(
         screen::print(&table(listed.iter().map(row)))?;
     }
     Ok(exit)
-}
-
-/// The profiles in the binary, and those in the folder that a configuration has by default.
-pub(super) fn library_beside(config: &Path) -> Library {
-    Library::open(&config.parent().unwrap_or(Path::new("")).join("profiles"))
 }
