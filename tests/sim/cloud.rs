@@ -184,11 +184,11 @@ impl Cloud {
                         self.group.push(arrived);
                     }
                 }
-                ReceiverEffect::Ack { incarnation, stream, committed, releasable } => {
-                    let line = (incarnation, stream);
-                    base.reference.ack_leaves(line, committed, releasable, base.disk);
+                ReceiverEffect::Ack { cursor, releasable } => {
+                    let line = (cursor.incarnation, cursor.stream);
+                    base.reference.ack_leaves(line, cursor.committed, releasable, base.disk);
                     let owner = self.speaker(base);
-                    let ack = Ack { owner, incarnation, stream, committed, releasable };
+                    let ack = Ack { owner, cursor, releasable };
                     base.link.send_down(DownKind::Ack, fieldgate_wire::encode_ack(&ack));
                 }
                 ReceiverEffect::Need(catalogue) => {

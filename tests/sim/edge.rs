@@ -269,8 +269,9 @@ impl Edge {
             DownKind::Ack => {
                 let ack = fieldgate_wire::decode_ack(body).expect("the link keeps bytes");
                 if self.judge(&ack.owner, kind, ground) {
-                    let (incarnation, stream) = (ack.incarnation, ack.stream);
-                    self.sender.handle_ack(incarnation, stream, ack.committed, ack.releasable, now);
+                    let name = (ack.cursor.incarnation, ack.cursor.stream);
+                    let chain_here = ground.disk.chain_at(name, ack.cursor.committed);
+                    self.sender.handle_ack(ack.cursor, ack.releasable, chain_here, now);
                 }
             }
             DownKind::Need => {

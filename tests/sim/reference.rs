@@ -365,11 +365,14 @@ impl Reference {
         }
     }
 
-    /// A twin under the same name had its own record committed at this place, and the Ack for that
-    /// released ours. An Ack names a position and no chain, so the two cannot be told apart.
+    /// A twin's record was committed at this place, and then a batch in custody only: it tells its
+    /// chain and not what it follows, so the Ack for it fits ours as well.
     fn is_shadowed(&self, identity: Identity, cloud: &CloudDisk) -> bool {
-        let taken = |place: &Place| place.at < cloud.cursor(place.line).0;
-        self.places.get(&identity).is_some_and(|places| places.iter().all(taken))
+        let shadowed = |place: &Place| {
+            let held = cloud.batches.get(&place.line).into_iter().flatten();
+            held.into_iter().any(|batch| batch.held != Held::Readable && place.at < batch.next.0)
+        };
+        self.places.get(&identity).is_some_and(|places| places.iter().all(shadowed))
     }
 
     /// What holds when everything has come to rest.

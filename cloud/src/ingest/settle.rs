@@ -45,9 +45,9 @@ impl Task {
                         group.push(session, arrived, verified);
                     }
                 }
-                ReceiverEffect::Ack { incarnation, stream, committed, releasable } => {
+                ReceiverEffect::Ack { cursor, releasable } => {
                     let owner = self.owner(session);
-                    let ack = Ack { owner, incarnation, stream, committed, releasable };
+                    let ack = Ack { owner, cursor, releasable };
                     self.parts.down.send(&session.gateway, DownKind::Ack, encode_ack(&ack)).await;
                 }
                 ReceiverEffect::Need(catalogue) => self.send_need(session, catalogue).await,

@@ -14,7 +14,7 @@ use super::support::{BEGIN, Gateway, TempDir, World, alarm, catalogue, gateway, 
 
 async fn expect_ack(world: &mut World, committed: u64) {
     let ack = decode_ack(&world.expect(DownKind::Ack).await).expect("an Ack");
-    assert_eq!(ack.committed, Position(committed));
+    assert_eq!(ack.cursor.committed, Position(committed));
     assert_eq!(ack.releasable, Position(committed));
     assert_eq!(ack.owner.instance.as_str(), "cloud");
 }

@@ -350,6 +350,7 @@ fn reason(error: &WriteError) -> String {
 #[cfg(test)]
 mod tests {
     use fieldgate_modbus::register::{Address, Table, UnitId};
+    use fieldgate_rules::plan::ReadRules;
     use fieldgate_rules::profile::Profile;
     use fieldgate_rules::signal::{
         BitWrite, DataType, ScaleFrom, SignalSource, WordOrder, WriteFunction,
@@ -440,8 +441,8 @@ mod tests {
                 alarms: Vec::new(),
                 parser: None,
                 tests: Vec::new(),
+                reading: ReadRules::default(),
                 every: Millis(1000),
-                reading: fieldgate_rules::plan::ReadRules::default(),
             };
             let device = DeviceConfig {
                 name: DeviceName::new("device").expect("a name"),

@@ -33,8 +33,9 @@ impl Task {
             DownKind::Ack => {
                 let ack = fieldgate_wire::decode_ack(payload)?;
                 self.judge(&ack.owner)?;
-                let (committed, releasable) = (ack.committed, ack.releasable);
-                self.sender.handle_ack(ack.incarnation, ack.stream, committed, releasable, now);
+                let Cursor { incarnation, stream, committed, .. } = ack.cursor;
+                let chain_here = self.setup.buffer.chain_at(incarnation, stream, committed).await?;
+                self.sender.handle_ack(ack.cursor, ack.releasable, chain_here, now);
                 let utc = self.setup.clock.utc();
                 self.outputs.status.send_modify(|status| status.acked_at = Some(utc));
             }

@@ -102,6 +102,29 @@ fn a_second_welcome_does_not_take_the_cursor_back() {
     assert_eq!(sender.backlog(), 4);
 }
 
+#[test]
+fn an_ack_for_a_twins_history_releases_nothing_and_ends_the_name() {
+    let cursor = welcome(9).cursors[0];
+    let twin = Digest([7; 32]);
+    for (chain_here, expected) in [
+        (Some(twin), Some(SenderEffect::Reincarnate(LIFE))),
+        (None, None),
+        (
+            Some(cursor.chain),
+            Some(SenderEffect::Release {
+                incarnation: LIFE,
+                stream: Stream::Samples,
+                before: cursor.committed,
+            }),
+        ),
+    ] {
+        let mut sender = live(line(0, 0, 9), 0);
+        assert_eq!(sender.poll_effect(), Some(send(0)));
+        sender.handle_ack(cursor, cursor.committed, chain_here, NOW);
+        assert_eq!(sender.poll_effect(), expected, "{chain_here:?}");
+    }
+}
+
 fn hello(owner: Option<Owner>) -> Hello {
     Hello {
         gateway: GatewayId::new("gateway").expect("an id"),
@@ -136,8 +159,8 @@ fn a_range_across_the_cursor_is_answered_by_the_cursor() {
         catalogue: None,
     };
     receiver.handle_batch(head, true);
-    let (committed, releasable) = (Position(5), Position(5));
-    let ack = ReceiverEffect::Ack { incarnation, stream, committed, releasable };
+    let cursor = welcome(5).cursors[0];
+    let ack = ReceiverEffect::Ack { cursor, releasable: Position(5) };
     assert_eq!(receiver.poll_effect(), Some(ack));
 }
 

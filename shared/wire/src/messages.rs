@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use fieldgate_model::{
-    AlarmTransition, BootId, CatalogueId, Command, CommandId, Epoch, IncarnationId, Millis,
-    Outcome, Owner, Position, Sample, Stream, UtcMillis,
+    AlarmTransition, BootId, CatalogueId, Command, CommandId, Cursor, Epoch, Millis, Outcome,
+    Owner, Position, Sample, UtcMillis,
 };
 
 use crate::DownKind;
@@ -14,12 +14,9 @@ use crate::DownKind;
 pub struct Ack {
     /// Who speaks.
     pub owner: Owner,
-    /// The life of the buffer.
-    pub incarnation: IncarnationId,
-    /// The stream.
-    pub stream: Stream,
-    /// Everything below is committed in the instance's database.
-    pub committed: Position,
+    /// Everything below is committed in the instance's database. Its chain tells twins under one
+    /// identity apart: neither takes the other's Ack for its own.
+    pub cursor: Cursor,
     /// Everything below may be forgotten by the gateway; at most `committed`.
     pub releasable: Position,
 }

@@ -66,7 +66,7 @@ impl World {
     /// A line that the cloud lacks something of.
     fn behind(&self) -> Option<&DiskLine> {
         let current = self.edge_disk.current();
-        // What a twin's message committed after our Welcome shows only at the next Hello.
+        // What a twin's message committed after our Welcome shows with our next batch or Hello.
         let twins = self.reference.edge_restored;
         self.edge_disk.lines.iter().find(|line| {
             let cursor = self.cloud_disk.cursor(line.name);
@@ -82,6 +82,9 @@ impl World {
         if let Some(line) = self.behind() {
             let cursor = self.cloud_disk.cursor(line.name);
             format!("{line:?} is committed to {cursor:?}; {:?}", edge.sender)
+        } else if !edge.sender.is_live() {
+            // Not welcomed on this connection, it cannot know what a twin has done under its name.
+            format!("{:?}", edge.sender)
         } else if !edge.tail.is_empty() {
             "the tail".to_owned()
         } else if let Some(known) = open {

@@ -8,9 +8,9 @@
 mod healing;
 
 use fieldgate_model::{
-    Action, Catalogue, CatalogueDevice, CatalogueSignal, Command, CommandId, DeviceName, Epoch,
-    EventRecord, GatewayId, IncarnationId, InstanceId, Millis, Owner, Quality, Sample, Scale,
-    SignalIndex, SignalName, Value, ValueKind, Welcome,
+    Action, Catalogue, CatalogueDevice, CatalogueSignal, Command, CommandId, Cursor, DeviceName,
+    Epoch, EventRecord, GatewayId, IncarnationId, InstanceId, Millis, Owner, Quality, Sample,
+    Scale, SignalIndex, SignalName, Value, ValueKind, Welcome,
 };
 use fieldgate_protocol::command::{EntryState, IssuerState};
 use fieldgate_protocol::uplink::SessionState;
@@ -248,8 +248,9 @@ impl World {
                 (DownKind::Welcome, fieldgate_wire::encode_welcome(&welcome))
             }
             1 => {
-                let (committed, releasable) = (stored, stored);
-                let ack = Ack { owner: sender, incarnation, stream, committed, releasable };
+                let (committed, chain) = (stored, line.chain);
+                let cursor = Cursor { incarnation, stream, committed, chain };
+                let ack = Ack { owner: sender, cursor, releasable: committed };
                 (DownKind::Ack, fieldgate_wire::encode_ack(&ack))
             }
             2 => {

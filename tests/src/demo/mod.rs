@@ -15,6 +15,7 @@ mod tenant;
 mod world;
 
 pub use options::Options;
+pub(crate) use options::duration;
 
 use anyhow::Result;
 

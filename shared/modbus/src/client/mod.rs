@@ -129,6 +129,15 @@ impl Client {
             }
     }
 
+    /// Until when a request to `unit` would be held back for the late answer to its last one; nothing
+    /// if it would go out at once. Who must know the moment of a write asks before it sends.
+    pub fn held_until(&self, unit: UnitId, now: Millis) -> Option<Millis> {
+        match &self.line {
+            Line::Tcp(_) => None,
+            Line::Serial(line) => line.held_until(unit, now),
+        }
+    }
+
     /// Begins a transaction that is over `timeout` after `now` at the latest; on a serial line,
     /// after the moment at which the request goes out. The caller adds to `timeout` what both
     /// frames take on the line. Refused with [`EncodeError::LineBusy`] unless

@@ -144,6 +144,10 @@ fn a_unit_that_was_silent_is_asked_again_only_once_its_late_answer_is_out_of_the
         line.send(1, 1, &read(0, 1));
         line.wait(130);
         assert_eq!(line.take_done(), [(1, Err(Fault::NoAnswer))]);
+        let until = line.now + Millis(70);
+        assert_eq!(line.client.held_until(UnitId(1), line.now), Some(until));
+        assert_eq!(line.client.held_until(UnitId(2), line.now), None);
+        assert_eq!(line.client.held_until(UnitId(1), until), None);
         assert_eq!(line.send(2, 1, &read(5, 1)), b"", "its late answer could come any moment");
         line.wait(30);
         line.bytes(&registers(framing, 0, 1, &[0xBAD]));

@@ -86,12 +86,8 @@ pub enum ReceiverEffect {
     },
     /// Acknowledge.
     Ack {
-        /// The incarnation.
-        incarnation: IncarnationId,
-        /// The stream.
-        stream: Stream,
         /// Everything below is committed.
-        committed: Position,
+        cursor: Cursor,
         /// Everything below may be evicted by the gateway.
         releasable: Position,
     },
@@ -280,7 +276,7 @@ impl<C: Chain> Receiver<C> {
     /// Acks are cumulative: a later one of the same line replaces one that has not left yet.
     fn push_ack(&mut self, ack: ReceiverEffect) {
         let line_of = |effect: &ReceiverEffect| match effect {
-            ReceiverEffect::Ack { incarnation, stream, .. } => Some((*incarnation, *stream)),
+            ReceiverEffect::Ack { cursor, .. } => Some((cursor.incarnation, cursor.stream)),
             ReceiverEffect::Reserve { .. }
             | ReceiverEffect::Welcome(_)
             | ReceiverEffect::Store { .. }
@@ -309,9 +305,7 @@ impl Line {
 
     fn ack(&self) -> ReceiverEffect {
         ReceiverEffect::Ack {
-            incarnation: self.cursor.incarnation,
-            stream: self.cursor.stream,
-            committed: self.cursor.committed,
+            cursor: self.cursor,
             // One instance holds it all: what is committed may be evicted.
             releasable: self.cursor.committed,
         }

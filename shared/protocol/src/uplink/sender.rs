@@ -197,24 +197,31 @@ impl Sender {
         self.fill_window();
     }
 
-    /// The cloud holds every record of this line before `committed`, and every record before
-    /// `releasable` need not be held here any more.
+    /// The cloud holds every record of this line before the cursor, and every record before
+    /// `releasable` need not be held here any more. `chain_here` is the buffer's hash chain at the
+    /// cursor, `None` where it has no boundary between batches.
     pub fn handle_ack(
         &mut self,
-        incarnation: IncarnationId,
-        stream: Stream,
-        committed: Position,
+        cursor: Cursor,
         releasable: Position,
+        chain_here: Option<Digest>,
         now: Millis,
     ) {
+        let Cursor { incarnation, stream, committed, chain } = cursor;
         if !self.is_live() {
             return;
         }
         let Some(line) = self.line_mut(incarnation, stream) else { return };
-        if line.held.stored < committed {
-            // Our disk went back in time: what we would seal next is known there by other content.
+        if line.held.stored < committed || chain_here.is_some_and(|here| here != chain) {
+            // Our disk went back in time, or a twin speaks under our name: what we hold is known
+            // there by other content.
             self.effects.push_back(SenderEffect::Reincarnate(incarnation));
             self.session = Session::Down;
+            return;
+        }
+        if chain_here.is_none() && line.held.first <= committed {
+            // Nothing of ours ends there, so it is a twin's, or given way this very moment. Silence
+            // leads to the next Hello, which tells which.
             return;
         }
         if line.committed < committed {

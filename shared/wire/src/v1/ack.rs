@@ -2,12 +2,11 @@
 
 use alloc::vec::Vec;
 
-use fieldgate_model::{IncarnationId, Owner};
-use minicbor::bytes::ByteArray;
+use fieldgate_model::{Cursor, Owner};
 use minicbor::{Decode, Encode};
 
-use super::parts::{OwnerDto, position};
-use super::{codes, read, write};
+use super::parts::{CursorDto, OwnerDto, position};
+use super::{read, write};
 use crate::Ack;
 use crate::error::{DecodeError, Fault, Wrong};
 
@@ -17,12 +16,8 @@ struct AckDto {
     #[n(0)]
     owner: OwnerDto,
     #[n(1)]
-    incarnation: ByteArray<16>,
+    cursor: CursorDto,
     #[n(2)]
-    stream: u8,
-    #[n(3)]
-    committed: u64,
-    #[n(4)]
     releasable: u64,
 }
 
@@ -30,9 +25,7 @@ struct AckDto {
 pub fn encode_ack(ack: &Ack) -> Vec<u8> {
     write(&AckDto {
         owner: (&ack.owner).into(),
-        incarnation: ack.incarnation.0.into(),
-        stream: ack.stream.code(),
-        committed: ack.committed.0,
+        cursor: (&ack.cursor).into(),
         releasable: ack.releasable.0,
     })
 }
@@ -46,17 +39,11 @@ impl TryFrom<AckDto> for Ack {
     type Error = Wrong;
 
     fn try_from(dto: AckDto) -> Result<Self, Wrong> {
-        let committed = position("committed", dto.committed)?;
+        let cursor = Cursor::try_from(dto.cursor)?;
         let releasable = position("releasable", dto.releasable)?;
-        if releasable > committed {
+        if releasable > cursor.committed {
             return Err(Wrong::new("releasable", Fault::Broken("more than is committed")));
         }
-        Ok(Self {
-            owner: Owner::try_from(dto.owner)?,
-            incarnation: IncarnationId(dto.incarnation.into()),
-            stream: codes::to_stream(dto.stream)?,
-            committed,
-            releasable,
-        })
+        Ok(Self { owner: Owner::try_from(dto.owner)?, cursor, releasable })
     }
 }

@@ -3,9 +3,10 @@
 use alloc::string::{String, ToString};
 
 use fieldgate_model::{
-    AlarmKey, AlarmTransition, DeviceName, Epoch, IdError, InstanceId, Millis, Outcome, Owner,
-    Position, SignalName, Value, ValueKind,
+    AlarmKey, AlarmTransition, Cursor, DeviceName, Digest, Epoch, IdError, IncarnationId,
+    InstanceId, Millis, Outcome, Owner, Position, SignalName, Value, ValueKind,
 };
+use minicbor::bytes::ByteArray;
 use minicbor::decode::Error as DecodeFailure;
 use minicbor::encode::{Error as EncodeFailure, Write};
 use minicbor::{Decode, Decoder, Encode, Encoder};
@@ -263,6 +264,43 @@ impl TryFrom<OutcomeDto> for Outcome {
             OutcomeDto::Expired => Self::Expired,
             OutcomeDto::Cancelled => Self::Cancelled,
             OutcomeDto::Interrupted => Self::Interrupted,
+        })
+    }
+}
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(super) struct CursorDto {
+    #[n(0)]
+    pub(super) incarnation: ByteArray<16>,
+    #[n(1)]
+    pub(super) stream: u8,
+    #[n(2)]
+    pub(super) committed: u64,
+    #[n(3)]
+    pub(super) chain: ByteArray<32>,
+}
+
+impl From<&Cursor> for CursorDto {
+    fn from(cursor: &Cursor) -> Self {
+        Self {
+            incarnation: cursor.incarnation.0.into(),
+            stream: cursor.stream.code(),
+            committed: cursor.committed.0,
+            chain: cursor.chain.0.into(),
+        }
+    }
+}
+
+impl TryFrom<CursorDto> for Cursor {
+    type Error = Wrong;
+
+    fn try_from(dto: CursorDto) -> Result<Self, Wrong> {
+        Ok(Self {
+            incarnation: IncarnationId(dto.incarnation.into()),
+            stream: codes::to_stream(dto.stream)?,
+            committed: position("committed", dto.committed)?,
+            chain: Digest(dto.chain.into()),
         })
     }
 }

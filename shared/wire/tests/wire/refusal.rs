@@ -75,8 +75,8 @@ fn a_number_that_no_database_holds_is_refused() {
 
 #[test]
 fn an_ack_that_releases_more_than_it_commits_is_refused() {
-    let committed = [3, 0x1a, 0, 3, 0xd0, 0x90];
-    let less = replaced(bytes("ack"), &committed, &[3, 0x1a, 0, 0, 0xd0, 0x90]);
+    let committed = [2, 0x1a, 0, 3, 0xd0, 0x90];
+    let less = replaced(bytes("ack"), &committed, &[2, 0x1a, 0, 0, 0xd0, 0x90]);
     check(v1::decode_ack(&less), "releasable", &Fault::Broken("more than is committed"));
 }
 

@@ -247,9 +247,12 @@ fn ack(rng: &mut Rng) -> Ack {
     let (one, other) = (rng.number(), rng.number());
     Ack {
         owner: owner(rng),
-        incarnation: IncarnationId(rng.bytes()),
-        stream: rng.pick(&Stream::ALL),
-        committed: Position(one.max(other)),
+        cursor: Cursor {
+            incarnation: IncarnationId(rng.bytes()),
+            stream: rng.pick(&Stream::ALL),
+            committed: Position(one.max(other)),
+            chain: Digest(rng.bytes()),
+        },
         releasable: Position(one.min(other)),
     }
 }

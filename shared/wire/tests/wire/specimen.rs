@@ -271,9 +271,12 @@ fn welcome() -> Welcome {
 fn ack() -> Ack {
     Ack {
         owner: owner(),
-        incarnation: IncarnationId([0x1c; 16]),
-        stream: Stream::Samples,
-        committed: Position(250_000),
+        cursor: Cursor {
+            incarnation: IncarnationId([0x1c; 16]),
+            stream: Stream::Samples,
+            committed: Position(250_000),
+            chain: Digest([0xc4; 32]),
+        },
         releasable: Position(240_000),
     }
 }

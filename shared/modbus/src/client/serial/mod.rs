@@ -104,6 +104,11 @@ impl SerialLine {
         }
     }
 
+    pub(super) fn held_until(&self, unit: UnitId, now: Millis) -> Option<Millis> {
+        let waits = |suspect: &&Suspect| suspect.unit == unit && suspect.until > now;
+        self.suspects.iter().find(waits).map(|suspect| suspect.until)
+    }
+
     pub(super) fn send(
         &mut self,
         order: Order<'_>,
@@ -122,8 +127,8 @@ impl SerialLine {
         let Order { ticket, unit, timeout, now, .. } = order;
         let asked = Asked { ticket, unit, request: order.request.clone(), pdu, timeout };
         self.suspects.retain(|suspect| suspect.until > now);
-        match self.suspects.iter().find(|suspect| suspect.unit == unit) {
-            Some(suspect) => self.state = State::Held { asked, bytes, until: suspect.until },
+        match self.held_until(unit, now) {
+            Some(until) => self.state = State::Held { asked, bytes, until },
             None => self.transmit(asked, bytes, now, shared),
         }
         Ok(())

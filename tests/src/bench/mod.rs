@@ -1,0 +1,83 @@
+//! Benchmarks: what the gateway costs on a given work, beside a peer on the same work.
+//!
+//! # Invariants
+//!
+//! - A figure is printed beside the peer's of the same run, and as their ratio: machines differ, and
+//!   so does one machine from minute to minute.
+//! - Nothing here passes or fails by time. What is counted (polls, values) is checked; what is timed
+//!   is told.
+
+mod cost;
+mod peer;
+mod poll;
+mod rate;
+mod rig;
+mod stored;
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::demo::duration;
+
+/// What the gateway costs, beside a peer on the same work in the same run.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tests/bench",
+    after_help = "Examples:\n  tests/bench poll\n  tests/bench poll --devices 100 --for 30s --json\n  \
+                  tests/bench rate"
+)]
+pub struct Options {
+    /// Print one JSON object instead of lines.
+    #[arg(long, global = true)]
+    json: bool,
+    /// How long each side is measured.
+    #[arg(long = "for", global = true, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    length: Duration,
+    #[command(subcommand)]
+    work: Work,
+}
+
+#[derive(Debug, Subcommand)]
+enum Work {
+    /// Many Modbus TCP devices, 100 registers (75 signals) each at 1 s, durable buffer on
+    Poll {
+        /// How many devices, each with a port of its own.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=2_000))]
+        devices: u16,
+    },
+    /// One connection as fast as it goes, reads of 125 registers, without and with pipelining
+    Rate {
+        /// Requests in flight of the pipelined run.
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
+        in_flight: u16,
+    },
+}
+
+/// Runs the chosen benchmark and prints its figures.
+pub fn run(options: &Options) -> Result<()> {
+    let figures = match options.work {
+        Work::Poll { devices } => poll::run(devices, options.length)?,
+        Work::Rate { in_flight } => rate::run(in_flight, options.length)?,
+    };
+    print(&figures, options.json)
+}
+
+/// An object's leaves, one a line, or the object itself.
+fn print(figures: &Value, json: bool) -> Result<()> {
+    fn lines(out: &mut impl Write, prefix: &str, value: &Value) -> std::io::Result<()> {
+        let Some(fields) = value.as_object() else {
+            return writeln!(out, "{prefix:<44} {value}");
+        };
+        fields.iter().try_for_each(|(name, value)| {
+            let dot = if prefix.is_empty() { "" } else { "." };
+            lines(out, &format!("{prefix}{dot}{name}"), value)
+        })
+    }
+    let mut out = std::io::stdout().lock();
+    if json { writeln!(out, "{figures}") } else { lines(&mut out, "", figures) }
+        .context("nobody reads the figures")
+}
