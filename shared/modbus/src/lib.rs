@@ -6,7 +6,16 @@
 //! Sources: MODBUS Application Protocol Specification V1.1b3; MODBUS over Serial Line Specification
 //! and Implementation Guide V1.02; MODBUS Messaging on TCP/IP Implementation Guide V1.0b.
 
-pub mod fault;
 pub mod line;
 pub mod register;
 pub mod request;
+
+pub mod exception;
+pub mod fault;
+
+pub mod crc;
+pub mod frame;
+pub mod pdu;
+
+pub mod client;
+pub mod counters;
