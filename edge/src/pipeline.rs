@@ -126,10 +126,8 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let mut buses = JoinSet::new();
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
     let bus_handles = spawn_buses(&config, &frames, clock, &mut buses);
-    let targets = Targets {
-        devices: config.devices.clone().into(),
-        buses: bus_handles.iter().map(|bus| bus.jobs.clone()).collect(),
-    };
+    let jobs = bus_handles.iter().map(|bus| bus.jobs.clone()).collect();
+    let targets = Targets::new(config.devices.clone().into(), jobs);
 
     let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
     let progress = watch::Sender::new(0);

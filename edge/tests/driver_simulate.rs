@@ -13,7 +13,7 @@ use fieldgate_model::{Millis, Scale, SignalName, Value};
 use fieldgate_rules::decode::decode;
 use fieldgate_rules::plan::Image;
 use fieldgate_rules::profile::{ParserSpec, Profile};
-use fieldgate_rules::signal::{DataType, Report, SignalSource, SignalSpec, WordOrder, WriteSpec};
+use fieldgate_rules::signal::{DataType, SignalSource, SignalSpec, WordOrder, WriteSpec};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -22,18 +22,8 @@ use tokio::task::JoinSet;
 use self::driver_kit::Rig;
 
 fn signal(name: &str, source: SignalSource, unit: &str) -> SignalSpec {
-    SignalSpec {
-        name: SignalName::new(name).expect("a name"),
-        title: name.to_owned(),
-        source,
-        unit: unit.to_owned(),
-        scale: Scale::IDENTITY,
-        nulls: Vec::new(),
-        limits: None,
-        writable: None,
-        report: Report::Always,
-        origin: String::new(),
-    }
+    let name = SignalName::new(name).expect("a name");
+    SignalSpec { unit: unit.to_owned(), ..SignalSpec::new(name, source) }
 }
 
 fn holding(offset: u16, data: DataType, order: WordOrder) -> SignalSource {

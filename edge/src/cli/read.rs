@@ -162,7 +162,7 @@ fn row(now: &SignalNow) -> Vec<String> {
     vec![now.signal.clone(), value_text(now), now.quality.clone(), at]
 }
 
-/// The value with its unit, or a dash.
+/// The value with its word or its unit, or a dash.
 pub(super) fn value_text(now: &SignalNow) -> String {
     let value = match &now.value {
         Json::Null => return "-".to_owned(),
@@ -171,7 +171,10 @@ pub(super) fn value_text(now: &SignalNow) -> String {
             value.to_string()
         }
     };
-    format!("{value} {}", now.unit).trim_end().to_owned()
+    match &now.text {
+        Some(text) => format!("{text} ({value})"),
+        None => format!("{value} {}", now.unit).trim_end().to_owned(),
+    }
 }
 
 /// Where a read starts, in both notations.

@@ -117,6 +117,12 @@ impl<'s> Fields<'s> {
         self.line
     }
 
+    /// The line of a field, or of the table if it is not there.
+    pub(super) fn line_of(&self, key: &str) -> usize {
+        let found = self.table.get_key_value(key);
+        found.map_or(self.line, |(key, _)| self.source.line(key.span().start))
+    }
+
     /// Names what does not run because of the problems found from here on.
     pub(super) fn set_scope(&mut self, scope: Scope) {
         self.scope = scope;

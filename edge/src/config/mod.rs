@@ -25,6 +25,8 @@ mod library;
 mod problem;
 mod profile_file;
 mod signal_file;
+mod signals_file;
+mod source_file;
 #[cfg(test)]
 mod tests;
 mod units;

@@ -7,7 +7,7 @@ use fieldgate_modbus::register::{Address, ReadRequest, Table};
 use fieldgate_model::{Cause, Millis, Quality, Severity, SignalName, Value, ValueKind};
 use fieldgate_rules::alarm::{AlarmRule, Limit};
 use fieldgate_rules::profile::{Expected, ParserSpec, Profile, ProfileTest};
-use fieldgate_rules::signal::{SignalSource, SignalSpec};
+use fieldgate_rules::signal::SignalSpec;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -15,7 +15,9 @@ use toml::de::DeValue;
 use super::fields::{Fields, Found, Source, Wrong, nearest};
 use super::library::stem;
 use super::problem::{Problem, Scope};
-use super::signal_file::{Raw, address_wrong, leaf, read_name, read_signal, unit_wrong};
+use super::signal_file::{Raw, leaf, read_name, unit_wrong};
+use super::signals_file::read_signals;
+use super::source_file::address_wrong;
 use super::units::parse_duration;
 
 /// Poll interval, if neither device nor profile says one; what installers expect of a meter.
@@ -129,30 +131,6 @@ fn read_parser_spec(
             (None, Some(line))
         }
     }
-}
-
-fn read_signals(
-    root: &mut Fields<'_>,
-    parser_line: Option<usize>,
-    problems: &mut Vec<Problem>,
-) -> Vec<SignalSpec> {
-    let mut signals: Vec<SignalSpec> = Vec::new();
-    for mut fields in root.tables("signal", "[[signal]]") {
-        let line = fields.line();
-        if let Some(signal) = read_signal(&mut fields) {
-            if signals.iter().any(|other| other.name == signal.name) {
-                let what = format!("has the name `{}` of another signal", signal.name);
-                fields.wrong(line, Wrong::new(what));
-            }
-            if matches!(signal.source, SignalSource::Parser { .. }) && parser_line.is_none() {
-                let what = format!("`{}` comes from a parser, and there is none", signal.name);
-                fields.wrong(line, Wrong::new(what).hint("name it in `[profile] parser = …`"));
-            }
-            signals.push(signal);
-        }
-        problems.extend(fields.finish());
-    }
-    signals
 }
 
 fn read_alarms(

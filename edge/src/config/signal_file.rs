@@ -1,30 +1,20 @@
 //! `[[signal]]` of a profile: TOML to a [`SignalSpec`] that cannot be wrong.
 
-use fieldgate_modbus::register::{Address, AddressError, Table};
+use std::collections::BTreeMap;
+
 use fieldgate_model::{Millis, Scale, SignalName, ValueKind};
-use fieldgate_rules::signal::{DataType, Report, SignalSource, SignalSpec, WordOrder};
+use fieldgate_rules::signal::{Report, SignalSource, SignalSpec};
 use serde::Deserialize;
 use toml::de::DeValue;
 
-use super::fields::{Fields, Found, Wrong, list, nearest};
+use super::fields::{Fields, Found, Wrong};
+use super::source_file::read_source;
 use super::units::{UnitError, parse_duration};
 use super::write_file::read_write;
 
 /// How long a signal that reports on change may be silent, if its profile does not say: four
 /// samples an hour cost little and tell rest from silence.
 const MAX_SILENCE: Millis = Millis::from_secs(15 * 60);
-
-/// Types as profiles name them; text has a length of its own.
-const TYPES: [(&str, DataType); 8] = [
-    ("u16", DataType::U16),
-    ("i16", DataType::I16),
-    ("u32", DataType::U32),
-    ("i32", DataType::I32),
-    ("u64", DataType::U64),
-    ("i64", DataType::I64),
-    ("f32", DataType::F32),
-    ("f64", DataType::F64),
-];
 
 /// A number or a text in hexadecimal.
 #[derive(Deserialize)]
@@ -40,6 +30,14 @@ pub(super) enum Raw {
 enum OneOrMore {
     One(Raw),
     More(Vec<Raw>),
+}
+
+/// One name or several.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a name, or a list of names")]
+enum Names {
+    One(String),
+    More(Vec<String>),
 }
 
 /// `report = "on_change"` or `report = { deadband = 0.5, max_silence = "1 min" }`.
@@ -61,8 +59,16 @@ struct RawReportRule {
     max_silence: Option<String>,
 }
 
+/// A signal as it was read, before it is seen together with the others.
+pub(super) struct RawSignal {
+    /// Without its `scale_from`.
+    pub(super) spec: SignalSpec,
+    /// The name of the signal that holds its power of ten.
+    pub(super) scale_from: Option<Found<String>>,
+}
+
 /// Reads one signal; `None` if it is too wrong to be one. Problems stay in `fields`.
-pub(super) fn read_signal(fields: &mut Fields<'_>) -> Option<SignalSpec> {
+pub(super) fn read_signal(fields: &mut Fields<'_>) -> Option<RawSignal> {
     let name = read_name(fields, "name");
     let title = fields.take::<String>("title");
     let unit = fields.take::<String>("unit");
@@ -73,20 +79,24 @@ pub(super) fn read_signal(fields: &mut Fields<'_>) -> Option<SignalSpec> {
     let source = read_source(fields);
     let nulls = read_nulls(fields, source);
     let writable = read_write(fields, source);
+    let texts = read_texts(fields, source);
+    let was = read_was(fields);
+    let scale_from = fields.take::<String>("scale_from");
     let (name, source) = (name?, source?);
     let spec = SignalSpec {
         title: title.map_or_else(|| name.to_string(), |title| title.value),
-        name,
-        source,
         unit: unit.map(|unit| unit.value).unwrap_or_default(),
         scale,
         nulls,
         limits,
+        texts,
         writable,
         report,
         origin: origin.map(|origin| origin.value).unwrap_or_default(),
+        was,
+        ..SignalSpec::new(name, source)
     };
-    let numeric = match spec.kind() {
+    let numeric = match source.kind() {
         ValueKind::Int | ValueKind::Unsigned | ValueKind::Float32 | ValueKind::Float64 => true,
         ValueKind::Bool | ValueKind::Text => false,
     };
@@ -94,7 +104,20 @@ pub(super) fn read_signal(fields: &mut Fields<'_>) -> Option<SignalSpec> {
         let line = fields.line();
         fields.wrong(line, Wrong::new("has scale, offset or limits, which need a number"));
     }
-    Some(spec)
+    if let Some(Found { line, .. }) = &scale_from {
+        if !numeric || matches!(source, SignalSource::Parser { .. }) {
+            fields.wrong(*line, Wrong::new("`scale_from` needs a number in registers"));
+        }
+        if !spec.scale.is_identity() {
+            let wrong = Wrong::new("has both `scale_from` and a scale or offset of its own");
+            fields.wrong(*line, wrong.hint("the power of ten is the whole scale; drop the other"));
+        }
+    }
+    if !spec.texts.is_empty() && (scale_from.is_some() || !spec.scale.is_identity()) {
+        let line = fields.line();
+        fields.wrong(line, Wrong::new("has both `texts` and a scale: a state is no quantity"));
+    }
+    Some(RawSignal { spec, scale_from })
 }
 
 /// A name that must be there.
@@ -102,10 +125,6 @@ pub(super) fn read_name(fields: &mut Fields<'_>, key: &'static str) -> Option<Si
     fields
         .parse_required(key, |text| SignalName::new(text).map_err(Wrong::new))
         .map(|name| name.value)
-}
-
-pub(super) fn address_wrong(error: &AddressError) -> Wrong {
-    Wrong::new(error).hint(error.hint())
 }
 
 pub(super) fn unit_wrong(error: &UnitError) -> Wrong {
@@ -169,126 +188,65 @@ fn read_report(fields: &mut Fields<'_>) -> Report {
     }
 }
 
-fn read_source(fields: &mut Fields<'_>) -> Option<SignalSource> {
-    if let Some(from) = fields.take::<String>("from") {
-        return read_parsed(fields, &from);
-    }
-    let read = fields.parse_required("read", parse_place);
-    let kind = fields.take::<String>("type");
-    let order = fields.parse("order", parse_order).map_or(WordOrder::Abcd, |found| found.value);
-    let registers = fields.take::<u16>("registers");
-    let Found { value: (address, bit), line } = read?;
-    let is_bits = address.table.is_bits();
-    let wrong = match (kind, bit) {
-        (kind, Some(bit)) if !is_bits && kind.as_ref().is_none_or(|k| k.value == "bit") => {
-            return Some(SignalSource::RegisterBit { address, bit });
-        }
-        (kind, None) if is_bits && kind.as_ref().is_none_or(|k| k.value == "bit") => {
-            return Some(SignalSource::Bit { address });
-        }
-        (Some(kind), None) if kind.value == "bit" => Wrong::new("`read` does not say which bit")
-            .hint("write the bit behind the register, as in `hr:5/3`"),
-        (None, None) => Wrong::new("has no `type`").hint(types_hint()),
-        (Some(kind), None) if !is_bits => {
-            let data = read_type(fields, &kind, registers)?;
-            if u32::from(address.offset) + u32::from(data.registers()) <= 0x1_0000 {
-                return Some(SignalSource::Registers { address, data, order });
+/// `texts = { 0 = "off", 1 = "on" }`.
+fn read_texts(fields: &mut Fields<'_>, source: Option<SignalSource>) -> BTreeMap<i128, String> {
+    let mut texts = BTreeMap::new();
+    let line = fields.line_of("texts");
+    let Some(table) = fields.table("texts", "") else { return texts };
+    for (key, Found { value, line }) in table.entries().0 {
+        let integer = key.parse::<i128>().ok().filter(|integer| match source.map(|s| s.kind()) {
+            Some(ValueKind::Unsigned) => u64::try_from(*integer).is_ok(),
+            Some(ValueKind::Bool) => matches!(integer, 0 | 1),
+            Some(ValueKind::Int) => i64::try_from(*integer).is_ok(),
+            Some(ValueKind::Float32 | ValueKind::Float64 | ValueKind::Text) | None => true,
+        });
+        let wrong = match (integer, leaf::<String>(value)) {
+            (Some(_), Ok(text)) if texts.values().any(|known| *known == text) => {
+                Wrong::new(format!("`{text}` stands for two values"))
+                    .hint("a write could mean either; tell them apart")
             }
-            Wrong::new(format!("`read`: {data} at {address} goes beyond address 65535"))
-        }
-        (Some(_) | None, Some(_) | None) => {
-            Wrong::new(format!("`read`: {address} is a single bit, so its type is `bit`"))
-        }
-    };
-    fields.wrong(line, wrong);
-    None
-}
-
-/// `from = "parser"`, and the kind of what it gives.
-fn read_parsed(fields: &mut Fields<'_>, from: &Found<String>) -> Option<SignalSource> {
-    let kind = fields.parse("kind", |text| {
-        ValueKind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            let known = ValueKind::ALL.map(ValueKind::as_str);
-            Wrong::new(format!("`{text}` is not a kind"))
-                .hint(format!("known are {}", list(&known)))
-        })
-    });
-    if from.value == "parser" {
-        return Some(SignalSource::Parser { kind: kind.map_or(ValueKind::Float64, |k| k.value) });
-    }
-    let wrong = Wrong::new(format!("`from`: `{}` is not a source", from.value));
-    let hint = "write `from = \"parser\"`, or `read = \"hr:0\"` for a register";
-    fields.wrong(from.line, wrong.hint(hint));
-    None
-}
-
-/// An address, with a bit behind it if it is one of a register: `hr:5/3`.
-fn parse_place(text: &str) -> Result<(Address, Option<u8>), Wrong> {
-    let (address, bit) = match text.split_once('/') {
-        None => (text, None),
-        Some((address, bit)) => (address, Some(bit)),
-    };
-    let address = address.parse::<Address>().map_err(|error| address_wrong(&error))?;
-    let bit = bit.map(|bit| match bit.trim().parse::<u8>() {
-        Ok(bit) if bit < 16 => Ok(bit),
-        Ok(_) | Err(_) => Err(Wrong::new(format!("`{bit}` is not a bit of a register"))
-            .hint("bits are 0 (least significant) to 15, as in `hr:5/3`")),
-    });
-    Ok((address, bit.transpose()?))
-}
-
-fn types_hint() -> String {
-    format!("known are {}, `bit` and `string`", list(&TYPES.map(|(name, _)| name)))
-}
-
-fn read_type(
-    fields: &mut Fields<'_>,
-    kind: &Found<String>,
-    registers: Option<Found<u16>>,
-) -> Option<DataType> {
-    let (name, line) = (kind.value.as_str(), kind.line);
-    if name == "string" {
-        let length = registers.as_ref().map(|registers| registers.value);
-        let max = Table::HoldingRegister.read_max();
-        return match length {
-            Some(registers) if (1..=max).contains(&registers) => Some(DataType::Text { registers }),
-            Some(_) | None => {
-                let what = format!("a `string` needs `registers`, from 1 to {max}");
-                let line = registers.map_or(line, |registers| registers.line);
-                fields.wrong(line, Wrong::new(what).hint("two characters lie in each register"));
-                None
+            (Some(integer), Ok(text)) => {
+                texts.insert(integer, text);
+                continue;
             }
+            (None, _) => Wrong::new(format!("`{key}` is no value of this signal"))
+                .hint("write raw integers, as in `texts = { 0 = \"off\", 1 = \"on\" }`"),
+            (Some(_), Err(wrong)) => wrong,
         };
+        fields.wrong(line, Wrong { what: format!("`texts`: {}", wrong.what), ..wrong });
     }
-    if let Some(Found { line, .. }) = registers {
-        fields.wrong(line, Wrong::new("`registers` is for `string` alone"));
+    let is_integer = source.is_none_or(|source| match source.kind() {
+        ValueKind::Bool | ValueKind::Int | ValueKind::Unsigned => true,
+        ValueKind::Float32 | ValueKind::Float64 | ValueKind::Text => false,
+    });
+    if !is_integer {
+        fields.wrong(line, Wrong::new("`texts` need an integer or a bit"));
     }
-    let found = TYPES.iter().find(|(known, _)| *known == name).map(|(_, data)| *data);
-    if found.is_none() {
-        let near = nearest(name, TYPES.map(|(name, _)| name))
-            .map_or_else(types_hint, |near| format!("did you mean `{near}`?"));
-        fields.wrong(line, Wrong::new(format!("`type`: `{name}` is not a type")).hint(near));
-    }
-    found
+    texts
 }
 
-fn parse_order(text: &str) -> Result<WordOrder, Wrong> {
-    match text.to_ascii_uppercase().as_str() {
-        "ABCD" => Ok(WordOrder::Abcd),
-        "CDAB" => Ok(WordOrder::Cdab),
-        "BADC" => Ok(WordOrder::Badc),
-        "DCBA" => Ok(WordOrder::Dcba),
-        _ => Err(Wrong::new(format!("`{text}` is not a word order"))
-            .hint("known are `ABCD`, `CDAB`, `BADC`, `DCBA`; for 64 bits likewise")),
+/// `was = "old_name"`, or several.
+fn read_was(fields: &mut Fields<'_>) -> Vec<SignalName> {
+    let Some(Found { value, line }) = fields.take::<Names>("was") else { return Vec::new() };
+    let texts = match value {
+        Names::One(one) => vec![one],
+        Names::More(more) => more,
+    };
+    let mut names = Vec::new();
+    for text in texts {
+        match SignalName::new(text.as_str()) {
+            Ok(name) => names.push(name),
+            Err(error) => fields.wrong(line, Wrong::new(format!("`was`: `{text}` {error}"))),
+        }
     }
+    names
 }
 
 fn read_nulls(fields: &mut Fields<'_>, source: Option<SignalSource>) -> Vec<u64> {
     let Some(Found { value, line }) = fields.take::<OneOrMore>("null") else { return Vec::new() };
     let width = match source {
-        Some(SignalSource::Registers { data, .. }) if data.kind() != ValueKind::Text => {
-            16 * u32::from(data.registers())
-        }
+        Some(SignalSource::Registers { data, .. }) if data.kind() != ValueKind::Text => data.bits(),
+        Some(SignalSource::RegisterBits { first, last, .. }) => u32::from(last - first) + 1,
         Some(_) => {
             fields.wrong(line, Wrong::new("`null` needs a number in registers"));
             return Vec::new();

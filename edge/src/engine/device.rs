@@ -81,7 +81,8 @@ impl Device {
             match spec.source {
                 SignalSource::Registers { .. }
                 | SignalSource::Bit { .. }
-                | SignalSource::RegisterBit { .. } => {
+                | SignalSource::RegisterBit { .. }
+                | SignalSource::RegisterBits { .. } => {
                     let (value, quality) = split(decode(spec, image));
                     self.take(place, at, value, quality, found);
                 }

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
-use fieldgate_model::{Millis, SignalName, Value};
-use fieldgate_rules::encode::encode_registers;
+use fieldgate_model::{Millis, Scale, SignalName, Value, ValueKind};
+use fieldgate_rules::encode::{encode_raw, encode_registers};
 use fieldgate_rules::profile::Profile;
 use fieldgate_rules::signal::{DataType, SignalSource, SignalSpec, WordOrder};
 
@@ -20,6 +20,10 @@ use super::wave;
 
 /// The signal that counts.
 const READS: &str = "reads";
+
+/// What a signal shows whose power of ten others are multiplied with: enough to be seen, and so
+/// little that 16 bits hold the values of most units.
+const POWER_OF_TEN: i8 = -1;
 
 /// Modbus exception codes (specification V1.1b3, section 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +154,12 @@ impl Device {
             return Ok(());
         };
         let wrong = || PinError::Value { signal: signal.to_owned(), value: value.to_string() };
-        let words = encoded(spec, value).ok_or_else(wrong)?;
+        let mut words = encoded(spec, value).ok_or_else(wrong)?;
+        if let (Some(own), [word]) = (spec.source.part(), words.as_mut_slice()) {
+            // The register is held as a whole: its other bits as they are, or as they began.
+            let rest = self.words(range, self.reads, Millis(0)).unwrap_or_default();
+            *word |= rest.first().copied().unwrap_or_default() & !own;
+        }
         self.pin_words(range.table, range.start, &words);
         Ok(())
     }
@@ -186,14 +195,11 @@ impl Device {
             if is_apart {
                 continue;
             }
-            if let SignalSource::RegisterBit { bit, .. } = spec.source {
-                let is_on = wave::engineering(spec, self.seed, time) == Value::Bool(true);
-                put(source.start, &mut |word| {
-                    *word = Some(word.unwrap_or(0) & !(1 << bit) | u16::from(is_on) << bit);
-                });
+            let shown = self.shown(spec, reads, time);
+            if let (Some(own), [bits]) = (spec.source.part(), shown.as_slice()) {
+                put(source.start, &mut |word| *word = Some(word.unwrap_or(0) & !own | bits & own));
                 continue;
             }
-            let shown = self.shown(spec, reads, time);
             for (offset, shown) in (source.start..=u16::MAX).zip(shown) {
                 put(offset, &mut |word| *word = Some(shown));
             }
@@ -210,6 +216,11 @@ impl Device {
         if spec.name.as_str() == READS {
             return counted(spec, reads);
         }
+        let mut factors = self.profile.signals.iter().filter_map(|spec| spec.scale_from.as_ref());
+        if factors.any(|factor| factor.signal == spec.name) {
+            let exponent = Value::Int(POWER_OF_TEN.into());
+            return encode_raw(&spec.source, &exponent).unwrap_or_else(|_| zeros(spec));
+        }
         let value = wave::engineering(spec, self.seed, time);
         encoded(spec, &value).unwrap_or_else(|| zeros(spec))
     }
@@ -217,30 +228,25 @@ impl Device {
 
 /// The words that show an engineering value; `None` if they cannot.
 fn encoded(spec: &SignalSpec, engineering: &Value) -> Option<Vec<u16>> {
-    let (data, order) = match spec.source {
-        SignalSource::Registers { data, order, .. } => (data, order),
-        SignalSource::Bit { .. } => {
-            let is_on = engineering.as_f64()? != 0.0;
-            return Some(vec![u16::from(is_on)]);
-        }
-        SignalSource::RegisterBit { .. } | SignalSource::Parser { .. } => return None,
+    let scale = match &spec.scale_from {
+        None => spec.scale,
+        Some(_) => Scale::from_parts(1, POWER_OF_TEN, 0.0).ok()?,
     };
-    let raw = match (data, engineering) {
-        (DataType::Text { .. }, text) => text.clone(),
-        (_, exact @ (Value::Int(_) | Value::Unsigned(_))) if spec.scale.is_identity() => {
-            exact.clone()
+    let raw = match (spec.source.kind(), engineering) {
+        (ValueKind::Text, text) => text.clone(),
+        (ValueKind::Bool, on) => Value::Bool(on.as_f64()? != 0.0),
+        (_, exact @ (Value::Int(_) | Value::Unsigned(_))) if scale.is_identity() => exact.clone(),
+        (ValueKind::Float32 | ValueKind::Float64, number) => {
+            Value::Float64(scale.invert(number.as_f64()?))
         }
-        (DataType::F32 | DataType::F64, number) => {
-            Value::Float64(spec.scale.invert(number.as_f64()?))
-        }
-        (_, number) => {
-            let raw = spec.scale.invert(number.as_f64()?).round();
+        (ValueKind::Int | ValueKind::Unsigned, number) => {
+            let raw = scale.invert(number.as_f64()?).round();
             // Beyond 64 bits nothing fits anyway.
             #[expect(clippy::cast_possible_truncation, reason = "an overflow saturates")]
             Value::Int(raw as i64)
         }
     };
-    encode_registers(data, order, &raw).ok()
+    encode_raw(&spec.source, &raw).ok()
 }
 
 /// A counter's words: it starts again at 0 where its type ends, and is never scaled.
@@ -249,17 +255,15 @@ fn counted(spec: &SignalSpec, count: u64) -> Vec<u16> {
         SignalSource::Registers { data, order, .. } => (data, order),
         SignalSource::Bit { .. }
         | SignalSource::RegisterBit { .. }
+        | SignalSource::RegisterBits { .. }
         | SignalSource::Parser { .. } => (DataType::U16, WordOrder::Abcd),
     };
-    let count = match data {
-        DataType::U16 => count % (1 << 16),
-        DataType::I16 => count % (1 << 15),
-        DataType::U32 => count % (1 << 32),
-        DataType::I32 => count % (1 << 31),
-        DataType::U64 | DataType::I64 | DataType::F32 | DataType::F64 | DataType::Text { .. } => {
-            count
-        }
+    let bits = match data.kind() {
+        ValueKind::Unsigned => data.bits(),
+        ValueKind::Int => data.bits() - 1,
+        ValueKind::Bool | ValueKind::Float32 | ValueKind::Float64 | ValueKind::Text => u64::BITS,
     };
+    let count = 1_u64.checked_shl(bits).map_or(count, |end| count % end);
     encode_registers(data, order, &Value::Unsigned(count)).unwrap_or_else(|_| zeros(spec))
 }
 

@@ -13,6 +13,9 @@ pub(super) fn engineering(spec: &SignalSpec, seed: u64, time: Millis) -> Value {
     match spec.kind() {
         ValueKind::Bool => Value::Bool(swing(seed, time) > 0.5),
         ValueKind::Text => Value::Text("SIM".to_owned()),
+        ValueKind::Int | ValueKind::Unsigned if !spec.texts.is_empty() => {
+            Value::Float64(named(spec, seed, time))
+        }
         ValueKind::Int | ValueKind::Unsigned | ValueKind::Float32 | ValueKind::Float64 => {
             Value::Float64(number(spec, seed, time))
         }
@@ -24,6 +27,16 @@ pub(super) fn engineering(spec: &SignalSpec, seed: u64, time: Millis) -> Value {
 pub(super) fn word(offset: u16, time: Millis) -> u16 {
     let seconds = u16::try_from(time.0 / 1_000 % 100).unwrap_or(0);
     (offset % 600) * 100 + seconds
+}
+
+/// One of the values that the profile has a word for.
+fn named(spec: &SignalSpec, seed: u64, time: Millis) -> f64 {
+    let share = f64::midpoint(swing(seed, time), 1.0);
+    let integers: Vec<i128> = spec.texts.keys().copied().collect();
+    #[expect(clippy::cast_precision_loss, reason = "states are few, and their numbers small")]
+    let (count, numbers) = (integers.len() as f64, integers.iter().map(|key| *key as f64));
+    let mut places = (1..).map(|place| f64::from(place) / count).zip(numbers);
+    places.find(|(end, _)| share < *end).map_or(0.0, |(_, number)| number)
 }
 
 fn number(spec: &SignalSpec, seed: u64, time: Millis) -> f64 {
@@ -111,29 +124,17 @@ fn mix(bits: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use fieldgate_modbus::register::{Address, Table};
-    use fieldgate_model::{Scale, SignalName};
-    use fieldgate_rules::signal::{DataType, Report, SignalSource, WordOrder, WriteSpec};
+    use fieldgate_model::SignalName;
+    use fieldgate_rules::signal::{DataType, SignalSource, WordOrder, WriteSpec};
 
     use super::*;
 
     fn signal(unit: &str, limits: Option<(f64, f64)>) -> SignalSpec {
         let address = Address { table: Table::InputRegister, offset: 0 };
-        SignalSpec {
-            name: SignalName::new("signal").expect("a name"),
-            title: String::new(),
-            source: SignalSource::Registers {
-                address,
-                data: DataType::F32,
-                order: WordOrder::Abcd,
-            },
-            unit: unit.to_owned(),
-            scale: Scale::IDENTITY,
-            nulls: Vec::new(),
-            limits,
-            writable: None,
-            report: Report::Always,
-            origin: String::new(),
-        }
+        let source =
+            SignalSource::Registers { address, data: DataType::F32, order: WordOrder::Abcd };
+        let name = SignalName::new("signal").expect("a name");
+        SignalSpec { unit: unit.to_owned(), limits, ..SignalSpec::new(name, source) }
     }
 
     fn values(spec: &SignalSpec, seed: u64) -> Vec<f64> {

@@ -110,6 +110,9 @@ pub(crate) struct SignalNow {
     pub(crate) signal: String,
     /// Engineering value; null exactly when the quality is bad. Integers beyond 2^53 are strings.
     pub(crate) value: serde_json::Value,
+    /// What the profile calls that value, if it has a word for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
     pub(crate) unit: String,
     /// `good`, `uncertain`, or the cause of a bad one.
     pub(crate) quality: String,

@@ -42,7 +42,8 @@ pub(super) async fn read(
         SignalSource::Parser { .. } => newest(handles, &snapshot, device, spec),
         SignalSource::Registers { .. }
         | SignalSource::Bit { .. }
-        | SignalSource::RegisterBit { .. } => match decode(spec, &image) {
+        | SignalSource::RegisterBit { .. }
+        | SignalSource::RegisterBits { .. } => match decode(spec, &image) {
             Ok(value) => signal_now(spec, Some(&value), Quality::Good, Some(at)),
             Err(cause) => signal_now(spec, None, Quality::Bad(cause), Some(at)),
         },

@@ -44,6 +44,7 @@ pub(super) fn signal_now(
     SignalNow {
         signal: spec.name.to_string(),
         value: value.map_or(Json::Null, |raw| json(&spec.engineering(raw))),
+        text: value.and_then(|raw| spec.text(raw)).map(ToOwned::to_owned),
         unit: spec.unit.clone(),
         quality: quality.to_string(),
         at: at.map(|at| rfc3339(utc_of(at))),

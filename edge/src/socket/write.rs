@@ -2,6 +2,7 @@
 
 use fieldgate_modbus::register::{Address, Table, WriteRequest};
 use fieldgate_model::{Event, EventRecord, Millis, Value, ValueKind};
+use fieldgate_rules::signal::SignalSpec;
 
 use super::message::{Refusal, WriteAsk, WriteDone};
 use super::read;
@@ -21,7 +22,7 @@ pub(super) async fn write(
 ) -> Result<WriteDone, Refusal> {
     let device = read::device(handles, &ask.device)?;
     let (signal, spec) = read::signal(device, &ask.signal)?;
-    let value = value(&ask.value, spec.kind())?;
+    let value = value(&ask.value, spec)?;
     let wanted = Wanted {
         device: &device.name,
         signal: &signal,
@@ -62,6 +63,7 @@ fn has_left(error: &WriteError) -> bool {
         WriteError::NoDevice { .. }
         | WriteError::NoSignal { .. }
         | WriteError::Encode(_)
+        | WriteError::Unread(_)
         | WriteError::Expired => false,
     }
 }
@@ -77,6 +79,7 @@ fn refusal(error: &WriteError) -> Refusal {
             refusal.hint("the device may limit it, or need some time; `--no-verify` does not look")
         }
         WriteError::Expired => refusal.hint("nothing was written; the bus is busy or down"),
+        WriteError::Unread(_) => refusal.hint("nothing was written"),
         WriteError::NoDevice { .. } | WriteError::NoSignal { .. } | WriteError::Encode(_) => {
             refusal
         }
@@ -84,9 +87,12 @@ fn refusal(error: &WriteError) -> Refusal {
 }
 
 /// What was typed, as a value of the signal's kind. Whether it fits is decided where it is encoded.
-fn value(text: &str, kind: ValueKind) -> Result<Value, Refusal> {
+fn value(text: &str, spec: &SignalSpec) -> Result<Value, Refusal> {
     let text = text.trim();
-    match kind {
+    if spec.texts.values().any(|word| word == text) {
+        return Ok(Value::Text(text.to_owned()));
+    }
+    match spec.kind() {
         ValueKind::Text => Ok(Value::Text(text.to_owned())),
         ValueKind::Bool => {
             match text {
@@ -138,7 +144,16 @@ fn describe(request: &WriteRequest) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use fieldgate_model::SignalName;
+    use fieldgate_rules::signal::SignalSource;
+
     use super::*;
+
+    fn spec(kind: ValueKind) -> SignalSpec {
+        SignalSpec::new(SignalName::new("signal").expect("a name"), SignalSource::Parser { kind })
+    }
 
     #[test]
     fn what_is_typed_becomes_a_value_of_the_kind() {
@@ -157,8 +172,13 @@ mod tests {
             ("2", ValueKind::Bool, None),
             ("17", ValueKind::Text, Some(Value::Text("17".to_owned()))),
         ] {
-            assert_eq!(value(text, kind).ok(), expected, "`{text}`");
+            assert_eq!(value(text, &spec(kind)).ok(), expected, "`{text}`");
         }
+        let texts = BTreeMap::from([(2, "running".to_owned())]);
+        let state = SignalSpec { texts, ..spec(ValueKind::Unsigned) };
+        assert_eq!(value("running", &state).ok(), Some(Value::Text("running".to_owned())));
+        assert_eq!(value("2", &state).ok(), Some(Value::Int(2)));
+        assert_eq!(value("walking", &state).ok(), None);
     }
 
     #[test]

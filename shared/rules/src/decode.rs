@@ -6,30 +6,21 @@
 //! - A value that comes out is finite and within the signal's limits.
 //! - Integers never pass through a float.
 
-use fieldgate_model::{Cause, Value, ValueKind};
+use fieldgate_model::{Cause, Scale, Value, ValueKind};
 
+use crate::number::{bits_of_words, to_float, to_integer, value_of_bits};
 use crate::plan::Image;
-use crate::signal::{DataType, SignalSource, SignalSpec, WordOrder};
+use crate::signal::{DataType, ScaleFrom, SignalSource, SignalSpec, WordOrder};
+use crate::text::text_of_words;
 
-/// The raw value of a declared signal. Signals of a parser are not found here: [`accept`] takes
-/// what the parser gave.
+/// The value of a declared signal as it travels. Signals of a parser are not found here: [`accept`]
+/// takes what the parser gave.
+///
+/// A signal with a power of ten from another has the cause of that one if it could not be read or
+/// holds no value: its own number alone would be wrong by powers of ten.
 pub fn decode(spec: &SignalSpec, image: &Image) -> Result<Value, Cause> {
-    let value = match spec.source {
-        SignalSource::Registers { address, data, order } => {
-            let words = image.registers(address.table, address.offset, data.registers())?;
-            if is_null(spec, data, order, words) {
-                return Err(Cause::Null);
-            }
-            decode_registers(data, order, words)?
-        }
-        SignalSource::Bit { address } => Value::Bool(image.bit(address.table, address.offset)?),
-        SignalSource::RegisterBit { address, bit } => {
-            let words = image.registers(address.table, address.offset, 1)?;
-            Value::Bool(words.first().is_some_and(|word| word >> bit & 1 == 1))
-        }
-        SignalSource::Parser { .. } => return Err(Cause::ConfigError),
-    };
-    within(spec, value)
+    let raw = decode_raw(&spec.source, &spec.nulls, image)?;
+    within(spec, travelling(spec, raw, scale_in(spec, image)?)?)
 }
 
 /// A parser's value as a sample of the signal: of its kind, finite and within its limits.
@@ -46,53 +37,83 @@ pub fn decode_registers(data: DataType, order: WordOrder, words: &[u16]) -> Resu
     if words.len() != usize::from(data.registers()) {
         return Err(Cause::Malformed);
     }
-    if let DataType::Text { .. } = data {
-        return decode_text(&order.within_registers().apply(words));
+    if let DataType::Text { charset, padding, .. } = data {
+        let words = order.within_registers().apply(words);
+        return text_of_words(charset, padding, &words).map(Value::Text);
     }
-    let bits = bits(order, words);
-    Ok(match data {
-        DataType::U16 | DataType::U32 | DataType::U64 => Value::Unsigned(bits),
-        DataType::I16 => Value::Int(sign_extended(bits, 16)),
-        DataType::I32 => Value::Int(sign_extended(bits, 32)),
-        DataType::I64 => Value::Int(sign_extended(bits, 64)),
-        DataType::F32 => {
-            Value::Float32(f32::from_bits(u32::try_from(bits).map_err(|_| Cause::Malformed)?))
+    value_of_bits(data, bits_of_words(data, order, words))
+}
+
+/// The raw value at a place, before any scale; its null bits give [`Cause::Null`].
+pub(crate) fn decode_raw(
+    source: &SignalSource,
+    nulls: &[u64],
+    image: &Image,
+) -> Result<Value, Cause> {
+    let address = match source {
+        SignalSource::Bit { address } => {
+            return image.bit(address.table, address.offset).map(Value::Bool);
         }
-        DataType::F64 => Value::Float64(f64::from_bits(bits)),
-        DataType::Text { .. } => return Err(Cause::Malformed),
-    })
-}
-
-/// The bits of a number of at most four registers, most significant first.
-fn bits(order: WordOrder, words: &[u16]) -> u64 {
-    order.apply(words).into_iter().fold(0, |bits, word| bits << 16 | u64::from(word))
-}
-
-fn is_null(spec: &SignalSpec, data: DataType, order: WordOrder, words: &[u16]) -> bool {
-    match data {
-        DataType::Text { .. } => false,
-        DataType::U16
-        | DataType::I16
-        | DataType::U32
-        | DataType::I32
-        | DataType::U64
-        | DataType::I64
-        | DataType::F32
-        | DataType::F64 => spec.nulls.contains(&bits(order, words)),
+        SignalSource::Registers { address, .. }
+        | SignalSource::RegisterBit { address, .. }
+        | SignalSource::RegisterBits { address, .. } => address,
+        SignalSource::Parser { .. } => return Err(Cause::ConfigError),
+    };
+    let count = source.read().map_or(1, |read| read.count);
+    let words = image.registers(address.table, address.offset, count)?;
+    let bits = own_bits(source, words);
+    if bits.is_some_and(|bits| nulls.contains(&bits)) {
+        return Err(Cause::Null);
+    }
+    match (source, bits) {
+        (SignalSource::Registers { data, order, .. }, _) => decode_registers(*data, *order, words),
+        (SignalSource::RegisterBit { .. }, Some(bits)) => Ok(Value::Bool(bits == 1)),
+        (SignalSource::RegisterBits { .. }, Some(bits)) => Ok(Value::Unsigned(bits)),
+        (
+            SignalSource::RegisterBit { .. }
+            | SignalSource::RegisterBits { .. }
+            | SignalSource::Bit { .. }
+            | SignalSource::Parser { .. },
+            _,
+        ) => Err(Cause::Malformed),
     }
 }
 
-/// The two's complement number in the lowest `width` bits.
-fn sign_extended(bits: u64, width: u32) -> i64 {
-    (bits << (64 - width)).cast_signed() >> (64 - width)
+/// The bits of a number in its registers, which nulls are compared with; `None` for text and for
+/// what lies in no register.
+pub(crate) fn own_bits(source: &SignalSource, words: &[u16]) -> Option<u64> {
+    let part = |first: u8| {
+        let own = source.part()? & *words.first()?;
+        Some(u64::from(own >> first))
+    };
+    match *source {
+        SignalSource::Registers { data: DataType::Text { .. }, .. }
+        | SignalSource::Bit { .. }
+        | SignalSource::Parser { .. } => None,
+        SignalSource::Registers { data, order, .. } => Some(bits_of_words(data, order, words)),
+        SignalSource::RegisterBit { bit, .. } => part(bit),
+        SignalSource::RegisterBits { first, .. } => part(first),
+    }
 }
 
-/// Text up to the first NUL, without the spaces that pad it.
-fn decode_text(words: &[u16]) -> Result<Value, Cause> {
-    let bytes: Vec<u8> =
-        words.iter().flat_map(|word| word.to_be_bytes()).take_while(|byte| *byte != 0).collect();
-    let text = String::from_utf8(bytes).map_err(|_| Cause::Malformed)?;
-    Ok(Value::Text(text.trim_end_matches(' ').to_owned()))
+/// The scale of a signal in this image: its own, or the power of ten that another one holds.
+pub(crate) fn scale_in(spec: &SignalSpec, image: &Image) -> Result<Scale, Cause> {
+    let Some(ScaleFrom { source, nulls, .. }) = &spec.scale_from else { return Ok(spec.scale) };
+    let exponent = to_integer(&decode_raw(source, nulls, image)?);
+    let exponent = exponent.and_then(|exponent| i8::try_from(exponent).ok());
+    let scale = exponent.and_then(|exponent| Scale::from_parts(1, exponent, 0.0).ok());
+    scale.ok_or(Cause::OutOfRange)
+}
+
+/// A raw value as it travels: as it is, or multiplied if its scale is the device's to change.
+pub(crate) fn travelling(spec: &SignalSpec, raw: Value, scale: Scale) -> Result<Value, Cause> {
+    if spec.scale_from.is_none() {
+        return Ok(raw);
+    }
+    to_float(&raw)
+        .and(SignalSpec::number_at(&raw, scale))
+        .map(Value::Float64)
+        .ok_or(Cause::ConfigError)
 }
 
 fn within(spec: &SignalSpec, value: Value) -> Result<Value, Cause> {
@@ -125,56 +146,18 @@ fn to_kind(kind: ValueKind, value: Value) -> Option<Value> {
     }
 }
 
-/// The whole number that `value` is, if it is one.
-pub(crate) fn to_integer(value: &Value) -> Option<i128> {
-    /// Every whole float below it fits into 128 bits with room to spare.
-    const FLOAT_MAX: f64 = 1e30;
-    match value {
-        Value::Int(int) => Some(i128::from(*int)),
-        Value::Unsigned(unsigned) => Some(i128::from(*unsigned)),
-        Value::Float32(_) | Value::Float64(_) => {
-            let float = value.as_f64()?;
-            #[expect(clippy::cast_possible_truncation, reason = "whole, and within FLOAT_MAX")]
-            let integer = float as i128;
-            (float.fract() == 0.0 && float.abs() < FLOAT_MAX).then_some(integer)
-        }
-        Value::Bool(_) | Value::Text(_) => None,
-    }
-}
-
-/// The number that `value` is; a bit is no number.
-pub(crate) fn to_float(value: &Value) -> Option<f64> {
-    match value {
-        Value::Int(_) | Value::Unsigned(_) | Value::Float32(_) | Value::Float64(_) => {
-            value.as_f64()
-        }
-        Value::Bool(_) | Value::Text(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use fieldgate_model::{Scale, SignalName};
 
     use super::*;
-    use crate::signal::Report;
+    use crate::signal::Byte;
     use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table};
 
     const AT: Address = Address { table: Table::HoldingRegister, offset: 10 };
 
     fn spec(source: SignalSource) -> SignalSpec {
-        SignalSpec {
-            name: SignalName::new("signal").expect("a name"),
-            title: String::new(),
-            source,
-            unit: String::new(),
-            scale: Scale::IDENTITY,
-            nulls: Vec::new(),
-            limits: None,
-            writable: None,
-            report: Report::Always,
-            origin: String::new(),
-        }
+        SignalSpec::new(SignalName::new("signal").expect("a name"), source)
     }
 
     fn registers(data: DataType) -> SignalSource {
@@ -188,65 +171,18 @@ mod tests {
     }
 
     #[test]
-    fn literal_registers_of_every_type_and_order_decode_to_their_value() {
-        use DataType::{F32, F64, I16, I32, I64, U16, U32, U64};
-        use WordOrder::{Abcd, Badc, Cdab, Dcba};
-        // 123456.0 is the value of libmodbus' own tests; 0x0123456789ABCDEF is beyond 2^53.
-        let big = Value::Unsigned(81_985_529_216_486_895);
-        let negative = Value::Int(-9_007_199_254_740_993);
-        for (data, order, words, value) in [
-            (F32, Abcd, &[0x47F1, 0x2000][..], Value::Float32(123_456.0)),
-            (F32, Cdab, &[0x2000, 0x47F1], Value::Float32(123_456.0)),
-            (F32, Badc, &[0xF147, 0x0020], Value::Float32(123_456.0)),
-            (F32, Dcba, &[0x0020, 0xF147], Value::Float32(123_456.0)),
-            (U16, Abcd, &[0xFFFE], Value::Unsigned(65_534)),
-            (U16, Dcba, &[0xFEFF], Value::Unsigned(65_534)),
-            (I16, Abcd, &[0xFFFE], Value::Int(-2)),
-            (I16, Cdab, &[0x8000], Value::Int(-32_768)),
-            (U32, Abcd, &[0x0001, 0x0002], Value::Unsigned(65_538)),
-            (U32, Cdab, &[0x0002, 0x0001], Value::Unsigned(65_538)),
-            (U32, Badc, &[0x0100, 0x0200], Value::Unsigned(65_538)),
-            (U32, Dcba, &[0x0200, 0x0100], Value::Unsigned(65_538)),
-            (I32, Abcd, &[0xFFFF, 0xFFFE], Value::Int(-2)),
-            (U64, Abcd, &[0x0123, 0x4567, 0x89AB, 0xCDEF], big.clone()),
-            (U64, Cdab, &[0xCDEF, 0x89AB, 0x4567, 0x0123], big.clone()),
-            (U64, Badc, &[0x2301, 0x6745, 0xAB89, 0xEFCD], big.clone()),
-            (U64, Dcba, &[0xEFCD, 0xAB89, 0x6745, 0x2301], big),
-            (U64, Abcd, &[0xFFFF; 4], Value::Unsigned(u64::MAX)),
-            (I64, Abcd, &[0xFFDF, 0xFFFF, 0xFFFF, 0xFFFF], negative.clone()),
-            (I64, Cdab, &[0xFFFF, 0xFFFF, 0xFFFF, 0xFFDF], negative.clone()),
-            (I64, Badc, &[0xDFFF, 0xFFFF, 0xFFFF, 0xFFFF], negative.clone()),
-            (I64, Dcba, &[0xFFFF, 0xFFFF, 0xFFFF, 0xDFFF], negative),
-            (F64, Abcd, &[0x40FE, 0x2400, 0, 0], Value::Float64(123_456.0)),
-            (F64, Dcba, &[0, 0, 0x0024, 0xFE40], Value::Float64(123_456.0)),
-        ] {
-            assert_eq!(decode_registers(data, order, words), Ok(value), "{data} {order:?}");
-        }
-    }
-
-    #[test]
-    fn text_ends_at_its_padding_and_must_be_utf_8() {
-        let text = DataType::Text { registers: 3 };
-        for (order, words, expected) in [
-            (WordOrder::Abcd, [0x4142, 0x4300, 0x0000], Ok("ABC")),
-            (WordOrder::Abcd, [0x4142, 0x2020, 0x2020], Ok("AB")),
-            (WordOrder::Badc, [0x4241, 0x0043, 0x0000], Ok("ABC")),
-            (WordOrder::Abcd, [0x0000, 0x4142, 0x4344], Ok("")),
-            (WordOrder::Abcd, [0xC3BC, 0x2120, 0x0000], Ok("ü!")),
-            (WordOrder::Abcd, [0xFF41, 0x0000, 0x0000], Err(Cause::Malformed)),
-        ] {
-            let expected = expected.map(|text| Value::Text(text.to_owned()));
-            assert_eq!(decode_registers(text, order, &words), expected, "{words:x?}");
-        }
-    }
-
-    #[test]
     fn nulls_are_compared_on_the_raw_bits_before_anything_else() {
         for (data, null, words) in [
             (DataType::I16, 0x8000, &[0x8000][..]),
             (DataType::U32, 0xFFFF_FFFF, &[0xFFFF, 0xFFFF]),
             (DataType::F32, 0x7FC0_0000, &[0x7FC0, 0x0000]),
             (DataType::I64, 0x8000_0000_0000_0000, &[0x8000, 0, 0, 0]),
+            (DataType::SignMagnitude16, 0x8000, &[0x8000]),
+            (DataType::Bcd4, 0xFFFF, &[0xFFFF]),
+            (DataType::F16, 0x7E00, &[0x7E00]),
+            (DataType::U24, 0x00FF_FFFF, &[0x12FF, 0xFFFF]),
+            (DataType::I8(Byte::High), 0x80, &[0x8012]),
+            (DataType::U8(Byte::Low), 0xFF, &[0x12FF]),
         ] {
             let null = SignalSpec {
                 nulls: vec![1, null],
@@ -260,6 +196,55 @@ mod tests {
             SignalSource::Registers { address: AT, data: DataType::U32, order: WordOrder::Dcba };
         let swapped = SignalSpec { nulls: vec![0x8000_0001], ..spec(source) };
         assert_eq!(decode(&swapped, &image(&[0x0100, 0x0080])), Err(Cause::Null));
+        let field = SignalSource::RegisterBits { address: AT, first: 4, last: 7 };
+        let field = SignalSpec { nulls: vec![0xF], ..spec(field) };
+        assert_eq!(decode(&field, &image(&[0xABFC])), Err(Cause::Null));
+        assert_eq!(decode(&field, &image(&[0xFBEF])), Ok(Value::Unsigned(14)));
+    }
+
+    #[test]
+    fn a_power_of_ten_from_another_signal_gives_the_engineering_value() {
+        let sf = Address { offset: 11, ..AT };
+        let factor =
+            SignalSource::Registers { address: sf, data: DataType::I16, order: WordOrder::Abcd };
+        let scaled = SignalSpec {
+            scale_from: Some(ScaleFrom {
+                signal: SignalName::new("sf").expect("a name"),
+                source: factor,
+                nulls: vec![0x8000],
+            }),
+            nulls: vec![0xFFFF],
+            limits: Some((0.0, 1e6)),
+            ..spec(registers(DataType::U16))
+        };
+        assert_eq!(scaled.kind(), ValueKind::Float64);
+        for (value, factor, expected) in [
+            (2302, 0xFFFF, Ok(230.2)),
+            (2302, 0, Ok(2302.0)),
+            (50_013, 0xFFFD, Ok(50.013)),
+            (7, 2, Ok(700.0)),
+            (2302, 0x8000, Err(Cause::Null)),
+            (0xFFFF, 0, Err(Cause::Null)),
+            (2302, 3, Err(Cause::OutOfRange)),
+            (1, 23, Err(Cause::OutOfRange)),
+            (1, 0x7FFF, Err(Cause::OutOfRange)),
+        ] {
+            let decoded = decode(&scaled, &image(&[value, factor]));
+            assert_eq!(decoded, expected.map(Value::Float64), "{value} {factor:x}");
+        }
+        let good = decode(&scaled, &image(&[2302, 0xFFFF])).expect("a value");
+        assert_eq!(
+            scaled.number(&good),
+            Some(230.2),
+            "alarms and limits see the engineering value"
+        );
+        let reads: Vec<_> = scaled.reads().map(|read| (read.start, read.count)).collect();
+        assert_eq!(reads, [(10, 1), (11, 1)]);
+        let value = (ReadRequest { table: AT.table, start: 10, count: 1 }, vec![2302]);
+        let value = (value.0, Ok(ReadReply::Registers(value.1)));
+        let silent = (ReadRequest { table: AT.table, start: 11, count: 1 }, Err(Cause::NoAnswer));
+        let image = Image::new(vec![value, silent]);
+        assert_eq!(decode(&scaled, &image), Err(Cause::NoAnswer));
     }
 
     #[test]
@@ -288,6 +273,10 @@ mod tests {
         for (bit, on) in [(0, true), (1, false), (3, true), (15, true)] {
             let bit = spec(SignalSource::RegisterBit { address: AT, bit });
             assert_eq!(decode(&bit, &image(&[0x8009])), Ok(Value::Bool(on)));
+        }
+        for (first, last, expected) in [(0, 3, 9), (3, 15, 0x1001), (15, 15, 1), (0, 15, 0x8009)] {
+            let bits = spec(SignalSource::RegisterBits { address: AT, first, last });
+            assert_eq!(decode(&bits, &image(&[0x8009])), Ok(Value::Unsigned(expected)));
         }
         let address = Address { table: Table::Coil, offset: 5 };
         let request = ReadRequest { table: Table::Coil, start: 4, count: 2 };

@@ -6,7 +6,12 @@
 pub mod alarm;
 pub mod decode;
 pub mod encode;
+pub mod interpret;
+mod number;
 pub mod plan;
 pub mod poll;
 pub mod profile;
+pub mod schedule;
 pub mod signal;
+mod text;
+pub mod write;

@@ -14,7 +14,7 @@ use fieldgate_modbus::register::{ReadReply, ReadRequest, Table};
 /// The requests that bring every declared signal and everything the parser reads, ordered by table
 /// and address.
 pub fn plan(signals: &[SignalSpec], parser_reads: &[ReadRequest]) -> Vec<ReadRequest> {
-    let declared = signals.iter().filter_map(|signal| signal.source.read());
+    let declared = signals.iter().flat_map(SignalSpec::reads);
     let mut wanted: Vec<ReadRequest> = declared.chain(parser_reads.iter().copied()).collect();
     wanted.sort_unstable();
     let mut requests: Vec<ReadRequest> = Vec::new();

@@ -6,7 +6,8 @@ use std::fmt;
 use fieldgate_model::{CatalogueDevice, Cause, DeviceName, Millis, SignalName, Value, ValueKind};
 
 use crate::alarm::AlarmRule;
-use crate::decode::{accept, decode, to_float, to_integer};
+use crate::decode::{accept, decode};
+use crate::number::{to_float, to_integer};
 use crate::plan::{Image, plan};
 use crate::signal::{SignalSource, SignalSpec};
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest};
@@ -128,7 +129,10 @@ impl Profile {
                         signal: name.clone(),
                         expected: expected.to_string(),
                         got: match (got, spec) {
-                            (Got::Value(raw), Some(spec)) => spec.engineering(&raw).to_string(),
+                            (Got::Value(raw), Some(spec)) => match spec.text(&raw) {
+                                Some(word) => word.to_owned(),
+                                None => spec.engineering(&raw).to_string(),
+                            },
                             (Got::Value(raw), None) => raw.to_string(),
                             (Got::Bad(cause), _) => cause.to_string(),
                             (Got::Nothing(why), _) => why,
@@ -148,7 +152,8 @@ impl Profile {
         let result = match spec.source {
             SignalSource::Registers { .. }
             | SignalSource::Bit { .. }
-            | SignalSource::RegisterBit { .. } => match decode(spec, image) {
+            | SignalSource::RegisterBit { .. }
+            | SignalSource::RegisterBits { .. } => match decode(spec, image) {
                 Err(Cause::ConfigError) => {
                     let why = "the test does not give all of its registers";
                     return Some(Got::Nothing(why.to_owned()));
@@ -228,6 +233,9 @@ fn same(spec: &SignalSpec, expected: &Value, raw: &Value) -> bool {
     const DISTANCE_F64: f64 = 1e-12;
     let got = spec.engineering(raw);
     if let Value::Text(text) = expected {
+        if let Some(word) = spec.text(raw) {
+            return word == text;
+        }
         // Integers beyond 2^63 stand as text in a profile, because TOML ends there.
         return got.to_string() == *text;
     }
@@ -262,10 +270,8 @@ impl fmt::Display for TestFailure {
 
 #[cfg(test)]
 mod tests {
-    use fieldgate_model::Scale;
-
     use super::*;
-    use crate::signal::{DataType, Report, WordOrder};
+    use crate::signal::{DataType, WordOrder};
     use fieldgate_modbus::register::Table;
 
     fn name(text: &str) -> SignalName {
@@ -273,18 +279,7 @@ mod tests {
     }
 
     fn signal(text: &str, source: SignalSource) -> SignalSpec {
-        SignalSpec {
-            name: name(text),
-            title: String::new(),
-            source,
-            unit: String::new(),
-            scale: Scale::IDENTITY,
-            nulls: Vec::new(),
-            limits: None,
-            writable: None,
-            report: Report::Always,
-            origin: String::new(),
-        }
+        SignalSpec::new(name(text), source)
     }
 
     /// A profile with a declared signal in two registers that the test gives one by one.
