@@ -19,3 +19,4 @@ pub mod pdu;
 
 pub mod client;
 pub mod counters;
+pub mod describe;

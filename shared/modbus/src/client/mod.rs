@@ -99,7 +99,9 @@ struct Shared {
 /// Timeouts in a row with not one byte between them.
 #[derive(Debug, Default)]
 struct Silence {
+    /// Requests that were in flight together count as one: it may have been one short stall.
     timeouts: u32,
+    counted_at: Option<Millis>,
     /// Units that have answered on this link, and not been silent since.
     heard: Units,
 }
@@ -229,7 +231,6 @@ impl Shared {
             }
             Err(Fault::NoAnswer) => {
                 self.counters.timeouts += 1;
-                self.silence.timeouts += 1;
                 self.silence.heard.remove(unit);
             }
             Err(Fault::Checksum) => self.counters.checksum += 1,
@@ -244,6 +245,16 @@ impl Shared {
             self.reopening = true;
             self.counters.reopens += 1;
             self.effects.push_back(ClientEffect::Reopen);
+        }
+    }
+}
+
+impl Silence {
+    /// A request that went out at `sent_at` was not answered until `now`.
+    fn count(&mut self, sent_at: Millis, now: Millis) {
+        if self.counted_at.is_none_or(|counted_at| counted_at <= sent_at) {
+            self.timeouts += 1;
+            self.counted_at = Some(now);
         }
     }
 }

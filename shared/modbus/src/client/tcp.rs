@@ -43,6 +43,7 @@ struct Flight {
     ticket: Ticket,
     unit: UnitId,
     request: Request,
+    sent_at: Millis,
     deadline: Millis,
 }
 
@@ -77,6 +78,7 @@ impl TcpLine {
             ticket: order.ticket,
             unit: order.unit,
             request: order.request.clone(),
+            sent_at: order.now,
             deadline: order.now + order.timeout,
         });
         shared.transmit(bytes);
@@ -110,6 +112,7 @@ impl TcpLine {
                 self.retired.pop_front();
             }
             self.retired.push_back(flight.id);
+            shared.silence.count(flight.sent_at, now);
             shared.done(flight.ticket, flight.unit, Err(Fault::NoAnswer));
         }
         let silence = &shared.silence;

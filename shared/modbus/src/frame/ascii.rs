@@ -87,6 +87,11 @@ impl Deframer {
         self.fail();
     }
 
+    /// Bytes that are kept.
+    pub fn held(&self) -> usize {
+        self.incoming.len() - self.at + self.body.len()
+    }
+
     /// Characters that belonged to no frame, ever.
     pub fn noise(&self) -> u64 {
         self.noise

@@ -93,21 +93,23 @@ impl Deframer {
         let answer = awaited.and_then(|awaited| self.search(awaited, answers));
         loop {
             let left = self.buffer.get(self.at..)?;
-            let before = match answer {
-                Some(from) => from - self.at,
+            let whole = match answer {
+                Some((from, total)) if from == self.at => Some(total),
+                // What stands before the answer takes nothing of it away.
+                Some((from, _)) => match probe(self.side, left) {
+                    Probe::Whole(total) if total <= from - self.at => Some(total),
+                    Probe::Whole(_) | Probe::Partial | Probe::No => None,
+                },
                 None if left.is_empty() => return None,
                 None if patience == Patience::Answer && left.len() <= WINDOW => return None,
-                None => usize::MAX,
-            };
-            let whole = match probe(self.side, left) {
-                Probe::Whole(total) if before == 0 || total <= before => Some(total),
-                Probe::Partial if before == usize::MAX && patience == Patience::Whole => {
-                    match self.whole_behind() {
-                        Some(_) => None,
-                        None => return None,
+                None => match probe(self.side, left) {
+                    Probe::Whole(total) => Some(total),
+                    Probe::Partial if patience == Patience::Whole => {
+                        self.whole_behind()?;
+                        None
                     }
-                }
-                Probe::Whole(_) | Probe::Partial | Probe::No => None,
+                    Probe::Partial | Probe::No => None,
+                },
             };
             let from = self.at;
             match whole {
@@ -119,6 +121,11 @@ impl Deframer {
                 None => self.skip(awaited),
             }
         }
+    }
+
+    /// Bytes that are kept.
+    pub fn held(&self) -> usize {
+        self.buffer.len() - self.at
     }
 
     /// Bytes that belonged to no frame, ever.
@@ -137,8 +144,12 @@ impl Deframer {
         self.garbled = false;
     }
 
-    /// Where the awaited answer starts.
-    fn search(&mut self, awaited: Awaited, answers: impl Fn(&[u8]) -> bool) -> Option<usize> {
+    /// Where the awaited answer starts, and its size.
+    fn search(
+        &mut self,
+        awaited: Awaited,
+        answers: impl Fn(&[u8]) -> bool,
+    ) -> Option<(usize, usize)> {
         let from = self.searched.max(self.at);
         let mut undecided = None;
         for at in from..self.buffer.len() {
@@ -152,7 +163,7 @@ impl Deframer {
             match probe_length(rest, pdu::reply_length(rest.get(1..)?)) {
                 Probe::Whole(total) => {
                     if answers(rest.get(1..total - CRC)?) {
-                        return Some(at);
+                        return Some((at, total));
                     }
                 }
                 Probe::Partial => undecided = undecided.or(Some(at)),
@@ -179,6 +190,15 @@ impl Deframer {
     }
 }
 
+/// The frame with which `bytes` begin, and its size; nothing unless it is whole and its CRC right.
+/// What could be either is taken for the side that is named.
+pub fn first_frame(side: Side, bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
+    match probe(side, bytes) {
+        Probe::Whole(total) => bytes.get(..total).and_then(frame).map(|frame| (frame, total)),
+        Probe::Partial | Probe::No => None,
+    }
+}
+
 /// Ends the frame that starts at `from`.
 pub(super) fn close(from: usize, out: &mut Vec<u8>) {
     let crc = crc16(out.get(from..).unwrap_or_default());
@@ -192,13 +212,16 @@ fn begins_like(bytes: &[u8], awaited: Awaited) -> bool {
 
 fn probe(side: Side, bytes: &[u8]) -> Probe {
     let Some(start) = bytes.get(1..) else { return Probe::No };
-    let request = probe_length(bytes, pdu::request_length(start));
-    match side {
-        Side::Requests => request,
-        Side::Both => match (probe_length(bytes, pdu::reply_length(start)), request) {
-            (Probe::Whole(total), _) | (_, Probe::Whole(total)) => Probe::Whole(total),
-            (Probe::Partial, _) | (_, Probe::Partial) => Probe::Partial,
-            (Probe::No, Probe::No) => Probe::No,
+    let request = || probe_length(bytes, pdu::request_length(start));
+    if side == Side::Requests {
+        return request();
+    }
+    match probe_length(bytes, pdu::reply_length(start)) {
+        Probe::Whole(total) => Probe::Whole(total),
+        Probe::No => request(),
+        Probe::Partial => match request() {
+            Probe::Whole(total) => Probe::Whole(total),
+            Probe::Partial | Probe::No => Probe::Partial,
         },
     }
 }

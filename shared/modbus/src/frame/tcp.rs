@@ -97,6 +97,11 @@ impl Deframer {
         self.garbage = 0;
     }
 
+    /// Bytes that are kept.
+    pub fn held(&self) -> usize {
+        self.buffer.len() - self.at
+    }
+
     /// Bytes skipped since the last frame.
     pub fn garbage(&self) -> usize {
         self.garbage
@@ -143,6 +148,16 @@ impl Deframer {
             (None, Some(_)) => Step::Skip(1),
             (None, None) => Step::Wait,
         }
+    }
+}
+
+/// The frame with which `bytes` begin, and its size; nothing unless it is whole.
+pub fn first_frame(bytes: &[u8]) -> Option<(Frame<'_>, usize)> {
+    match head(bytes) {
+        Head::Header { total, .. } => {
+            bytes.get(..total).and_then(frame).map(|frame| (frame, total))
+        }
+        Head::Partial | Head::No => None,
     }
 }
 

@@ -7,7 +7,7 @@ use super::{ClientOptions, Order, Shared, Ticket};
 use crate::fault::Fault;
 use crate::frame::rtu::Patience;
 use crate::frame::{self, Framing};
-use crate::pdu::{self, EncodeError};
+use crate::pdu::{self, EncodeError, Length};
 use crate::register::UnitId;
 use crate::request::{Reply, Request};
 
@@ -20,9 +20,11 @@ const BROADCAST: UnitId = UnitId(0);
 /// What devices need to carry out a broadcast before the next request (MODBUS over Serial Line
 /// V1.02, section 2.4.1: 100 to 200 ms).
 const TURNAROUND: Millis = Millis(200);
-/// Longer than a USB adapter holds back what it has received (16 ms), so that the rest of a late
-/// answer is not taken for the beginning of the next.
+/// Longer than a USB adapter holds back what it has received (16 ms), so that a late answer and the
+/// next request do not meet on the line.
 const QUIET_AFTER_SILENCE: Millis = Millis(20);
+/// Of a shorter timeout only this part is added: a scan asks hundreds of units that are not there.
+const QUIET_PER_TIMEOUT: u64 = 4;
 /// A line that is never quiet is used nevertheless: its noise is then found between the frames.
 const QUIET_MAX: Millis = Millis(500);
 /// Units whose late answers are looked out for; one more takes the place of the oldest.
@@ -214,7 +216,7 @@ impl SerialLine {
                     self.finish(outcome, now, shared);
                 }
             }
-            State::Held { asked, until, .. } if heard.is_from(asked.unit) => {
+            State::Held { asked, until, .. } if heard.is_reply_from(asked.unit) => {
                 // The late answer is here, so there is nothing more to wait for.
                 *until = now + self.gap;
                 shared.counters.late += 1;
@@ -230,7 +232,7 @@ impl SerialLine {
 
     /// Counts a frame that nobody asked for.
     fn overhear(&mut self, heard: &Heard, shared: &mut Shared) {
-        let suspect = self.suspects.iter().position(|suspect| heard.is_from(suspect.unit));
+        let suspect = self.suspects.iter().position(|suspect| heard.is_reply_from(suspect.unit));
         match suspect {
             Some(at) => {
                 self.suspects.remove(at);
@@ -268,6 +270,9 @@ impl SerialLine {
             Seen { garbled: true, .. } => Err(Fault::Checksum),
             Seen { .. } => Err(Fault::NoAnswer),
         };
+        if outcome == Err(Fault::NoAnswer) {
+            shared.silence.timeouts += 1;
+        }
         if matches!(outcome, Err(Fault::NoAnswer | Fault::Malformed)) {
             let suspect = Suspect { unit: asked.unit, until: now + asked.timeout };
             if self.suspects.len() == SUSPECTS_MAX {
@@ -283,17 +288,21 @@ impl SerialLine {
 
     /// The transaction is over, and the line is to be quiet.
     fn finish(&mut self, outcome: Result<Reply, Fault>, now: Millis, shared: &mut Shared) {
-        let quiet = match outcome {
-            Ok(_) | Err(Fault::Exception(_)) => self.gap,
-            Err(_) => self.gap.max(QUIET_AFTER_SILENCE),
-        };
-        let idle = State::Idle { free_at: Some(now + quiet), free_max: now + quiet + QUIET_MAX };
-        match core::mem::replace(&mut self.state, idle) {
-            State::Idle { .. } => {}
+        let asked = match &self.state {
+            State::Idle { .. } => return,
             State::Held { asked, .. }
             | State::Asking { asked, .. }
-            | State::Turnaround { asked, .. } => shared.done(asked.ticket, asked.unit, outcome),
-        }
+            | State::Turnaround { asked, .. } => asked,
+        };
+        let quiet = match outcome {
+            Ok(_) | Err(Fault::Exception(_)) => self.gap,
+            Err(_) => {
+                let part = Millis(asked.timeout.0 / QUIET_PER_TIMEOUT);
+                self.gap.max(QUIET_AFTER_SILENCE.min(part))
+            }
+        };
+        shared.done(asked.ticket, asked.unit, outcome);
+        self.state = State::Idle { free_at: Some(now + quiet), free_max: now + quiet + QUIET_MAX };
     }
 
     /// Nobody waits for what is left: it is counted and thrown away.
@@ -321,12 +330,13 @@ impl Seen {
             }
             Heard::Frame(unit, pdu) => (unit, pdu),
         };
-        if unit != asked.unit {
+        let is_copy = pdu == asked.pdu;
+        if unit != asked.unit || !is_copy && !is_reply(&pdu) {
             shared.counters.foreign += 1;
             return None;
         }
         let could_answer = || pdu::decode_reply(&asked.request, &asked.pdu).is_ok();
-        if self.copy.is_none() && pdu == asked.pdu {
+        if self.copy.is_none() && is_copy {
             let copy = echo.judge(could_answer());
             self.copy = Some(copy);
             match copy {
@@ -363,4 +373,9 @@ impl Asked {
         let function = pdu.first().map(|function| function & !pdu::EXCEPTION_BIT);
         unit == self.unit && function == Some(self.request.function())
     }
+}
+
+/// Whether `pdu` has the form of a reply: another client's request to the same unit has not.
+fn is_reply(pdu: &[u8]) -> bool {
+    pdu::reply_length(pdu) == Length::Bytes(pdu.len())
 }

@@ -30,9 +30,9 @@ impl Heard {
         }
     }
 
-    pub(super) fn is_from(&self, asked: UnitId) -> bool {
+    pub(super) fn is_reply_from(&self, asked: UnitId) -> bool {
         match self {
-            Self::Frame(unit, _) => *unit == asked,
+            Self::Frame(unit, pdu) => *unit == asked && super::is_reply(pdu),
             Self::Garbled(..) => false,
         }
     }

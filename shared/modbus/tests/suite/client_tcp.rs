@@ -1,13 +1,11 @@
 //! The client on Modbus TCP: several requests in flight, late answers, gateways that add bytes.
 
-mod kit;
-
+use crate::kit::{Line, TIMEOUT, framed, read, registers, words, write};
 use fieldgate_modbus::client::{Echo, EncodeError, Framing, Ticket};
 use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::UnitId;
 use fieldgate_modbus::request::Reply;
 use fieldgate_model::Millis;
-use kit::{Line, TIMEOUT, framed, read, registers, words, write};
 
 fn line(in_flight_max: usize) -> Line {
     Line::new(Framing::Tcp, in_flight_max, Echo::Auto)
@@ -176,6 +174,20 @@ fn a_link_on_which_all_are_silent_is_opened_anew_once() {
     let sent = line.send(9, 1, &read(0, 1));
     line.bytes(&answer(u16::from_be_bytes([sent[0], sent[1]]), 1, &[7]));
     assert_eq!(line.take_done().last(), Some(&(9, words(&[7]))));
+}
+
+#[test]
+fn requests_that_were_in_flight_together_are_silent_once() {
+    let mut line = line(8);
+    for round in 1..=3 {
+        assert_eq!(line.reopens, 0);
+        for ticket in 0..8 {
+            line.send(round * 8 + ticket, 1, &read(0, 1));
+            line.wait(1);
+        }
+        line.wait(100);
+    }
+    assert_eq!((line.reopens, line.client.counters().timeouts), (1, 24));
 }
 
 #[test]

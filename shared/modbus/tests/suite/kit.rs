@@ -84,6 +84,7 @@ pub(crate) fn write(offset: u16, word: u16) -> Request {
 }
 
 /// What a read of registers brings.
+#[expect(clippy::unnecessary_wraps, reason = "it stands where outcomes are compared")]
 pub(crate) fn words(words: &[u16]) -> Result<Reply, Fault> {
     Ok(Reply::Read(ReadReply::Registers(words.to_vec())))
 }

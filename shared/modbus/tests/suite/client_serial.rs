@@ -1,13 +1,11 @@
 //! The client on a serial line that is not at its best: noise, echoes, strangers, late answers.
 
-mod kit;
-
+use crate::kit::{Line, TIMEOUT, framed, read, registers, words, write};
 use fieldgate_modbus::client::{Echo, EncodeError, Framing, Ticket};
 use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::{ReadReply, ReadRequest, Table, UnitId};
 use fieldgate_modbus::request::{Reply, Request};
 use fieldgate_model::Millis;
-use kit::{Line, TIMEOUT, framed, read, registers, words, write};
 
 const SERIAL: [Framing; 2] = [Framing::Rtu, Framing::Ascii];
 
@@ -63,6 +61,29 @@ fn frames_of_other_units_and_noise_around_the_answer_are_counted_and_harm_nothin
         let counters = line.client.counters();
         assert_eq!((counters.foreign, counters.noise_bytes, counters.answers), (1, 4, 1));
     }
+}
+
+#[test]
+fn another_client_that_asks_the_same_unit_is_foreign() {
+    for framing in SERIAL {
+        let mut line = line(framing, Echo::None);
+        line.send(1, 1, &read(0, 1));
+        line.bytes(&framed(framing, 0, 1, &[3, 0, 9, 0, 2]));
+        line.wait(100);
+        assert_eq!(line.take_done(), [(1, Err(Fault::NoAnswer))]);
+        assert_eq!((line.client.counters().foreign, line.client.counters().late), (1, 0));
+    }
+}
+
+#[test]
+fn a_short_timeout_of_a_scan_has_a_short_quiet_time() {
+    let mut line = line(Framing::Rtu, Echo::None);
+    let asked = line.client.send(Ticket(1), UnitId(1), &read(0, 1), Millis(32), line.now);
+    assert_eq!(asked, Ok(()));
+    line.wait(39);
+    assert!(!line.client.may_send(line.now));
+    line.wait(1);
+    assert!(line.client.may_send(line.now));
 }
 
 #[test]
