@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use fieldgate_modbus::register::{ReadReply, ReadRequest};
+use fieldgate_modbus::register::{AddressError, ReadReply, ReadRequest};
+use fieldgate_rules::interpret::{Interpretation, interpret};
+use fieldgate_rules::signal::DataType;
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -10,7 +12,6 @@ use super::args::DecodeArgs;
 use super::ask::Daemon;
 use super::failure::{Exit, Failure};
 use super::format::table;
-use super::interpretations::{Interpretation, interpretations};
 use super::line::{self, OpenLine, Target};
 use super::read::start_of;
 use super::registers::{self, Said, Source, exception_text};
@@ -29,9 +30,17 @@ struct PrintedValue {
     /// Place of its first register in the reading, from 0.
     register: usize,
     r#type: String,
-    order: Option<&'static str>,
+    order: String,
+    /// Null if it is no number.
     value: Json,
     plausible: bool,
+    why: &'static str,
+}
+
+/// A meaning of the words from `register` on.
+struct Meaning {
+    register: usize,
+    its: Interpretation,
 }
 
 /// Decodes, and ends with a finding if nothing is plausible.
@@ -40,15 +49,15 @@ pub(super) fn decode(config: &Path, args: &DecodeArgs, talk: &mut Talk) -> Resul
         (Some(target), Some(address)) => read(config, args, target, address, talk)?,
         (Some(_) | None, _) => args.words.clone(),
     };
-    let found = interpretations(&words);
-    let shown = found.iter().filter(|its| its.is_plausible || !args.plausible);
+    let found = meanings(&words);
+    let shown = found.iter().filter(|found| found.its.plausible || !args.plausible);
     if args.daemon.json {
         let words = words.iter().map(|word| format!("0x{word:04X}")).collect();
         screen::print_json(&Printed { words, values: shown.map(printed).collect() })?;
     } else {
         screen::print(&text(&words, shown))?;
     }
-    let is_any = found.iter().any(|its| its.is_plausible);
+    let is_any = found.iter().any(|found| found.its.plausible);
     Ok(if is_any { Exit::Good } else { Exit::Findings })
 }
 
@@ -59,10 +68,9 @@ fn read(
     address: &str,
     talk: &mut Talk,
 ) -> Result<Vec<u16>, Failure> {
-    let read: ReadRequest =
-        address.parse().map_err(|error: fieldgate_modbus::register::AddressError| {
-            Failure::usage(error.to_string()).hint(error.hint())
-        })?;
+    let read: ReadRequest = address
+        .parse()
+        .map_err(|error: AddressError| Failure::usage(error.to_string()).hint(error.hint()))?;
     if read.table.is_bits() {
         return Err(Failure::usage("bits have no type or order")
             .hint("decode registers, such as `hr:0..3` or `ir:0..3`"));
@@ -87,28 +95,46 @@ fn read(
     }
 }
 
-fn printed(its: &Interpretation) -> PrintedValue {
+/// All meanings: each type at each place where a row of such values would have one.
+fn meanings(words: &[u16]) -> Vec<Meaning> {
+    let mut found = Vec::new();
+    for register in 0..words.len() {
+        let is_here = |its: &Interpretation| match its.data {
+            // A text is all of the words.
+            DataType::Text { .. } => register == 0,
+            data => register.is_multiple_of(usize::from(data.registers())),
+        };
+        let all = interpret(words.get(register..).unwrap_or_default()).into_iter();
+        found.extend(all.filter(is_here).map(|its| Meaning { register, its }));
+    }
+    found
+}
+
+fn printed(found: &Meaning) -> PrintedValue {
+    let Meaning { register, its } = found;
     PrintedValue {
-        register: its.register,
-        r#type: its.name.clone(),
-        order: its.order,
+        register: *register,
+        r#type: its.data.to_string(),
+        order: order(its),
         value: json(&its.value),
-        plausible: its.is_plausible,
+        plausible: its.plausible,
+        why: its.why,
     }
 }
 
-fn text<'a>(words: &[u16], shown: impl Iterator<Item = &'a Interpretation>) -> String {
+fn order(its: &Interpretation) -> String {
+    its.order.letters(its.data.registers()).to_string()
+}
+
+fn text<'a>(words: &[u16], shown: impl Iterator<Item = &'a Meaning>) -> String {
     let is_coloured = data_is_coloured();
     let words: Vec<String> = words.iter().map(|word| format!("0x{word:04X}")).collect();
-    let rows = shown.map(|its| {
-        let mark = if its.is_plausible { "*" } else { " " };
-        vec![
-            mark.to_owned(),
-            format!("+{}", its.register),
-            its.name.clone(),
-            its.order.unwrap_or("").to_owned(),
-            its.value.to_string(),
-        ]
+    let rows = shown.map(|found| {
+        let Meaning { register, its } = found;
+        let mark = if its.plausible { "*" } else { " " };
+        let register = format!("+{register}");
+        let value = its.value.to_string();
+        vec![mark.to_owned(), register, its.data.to_string(), order(its), value, its.why.to_owned()]
     });
     let lines = table(rows);
     let painted = lines.lines().map(|line| {

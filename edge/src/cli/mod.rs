@@ -16,7 +16,6 @@ mod explain;
 mod failure;
 mod forecast;
 mod format;
-mod interpretations;
 mod line;
 mod man;
 mod parser;

@@ -1,5 +1,6 @@
 //! Registers and coils as they are, from a device of the gateway or from a line of our own.
 
+use fieldgate_modbus::exception::Exception;
 use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, UnitId};
 use fieldgate_modbus::request::{Reply, Request};
@@ -220,18 +221,7 @@ fn refused(
 
 /// An exception by name and number.
 pub(super) fn exception_text(code: u8) -> String {
-    let name = match code {
-        1 => "illegal function",
-        2 => "illegal data address",
-        3 => "illegal data value",
-        4 => "server device failure",
-        5 => "acknowledge",
-        6 => "server device busy",
-        8 => "memory parity error",
-        0x0A => "gateway path unavailable",
-        0x0B => "gateway target device failed to respond",
-        _ => "of no known name",
-    };
+    let name = Exception::from_code(code).name();
     format!("exception {code}, {name}")
 }
 

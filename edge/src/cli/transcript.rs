@@ -4,6 +4,10 @@
 use std::collections::BTreeMap;
 
 use fieldgate_modbus::crc::crc16;
+use fieldgate_modbus::describe::{Direction, describe};
+use fieldgate_modbus::frame::Framing;
+use fieldgate_modbus::pdu::{EXCEPTION_BIT, decode_request};
+use fieldgate_modbus::request::Request;
 
 use crate::socket::live::{FramingName, TracedFrame};
 
@@ -161,7 +165,8 @@ impl Transcript {
         let base = self.base_us.unwrap_or_default();
         let now = base + i64::try_from(self.clock_us).unwrap_or(i64::MAX / 2);
         let asked = request.as_ref().map(|(_, asked)| asked.as_slice());
-        let Described { words, is_fault } = describe(frame.framing, frame.is_sent, &bytes, asked);
+        let Described { words, is_fault } =
+            describe_frame(frame.framing, frame.is_sent, &bytes, asked);
         Seen {
             bus: frame.bus.clone(),
             framing: frame.framing,
@@ -205,21 +210,46 @@ struct Described {
     is_fault: bool,
 }
 
-fn describe(
-    framing: FramingName,
+/// A frame in words; an answer with the addresses of its request.
+fn describe_frame(
+    name: FramingName,
     is_sent: bool,
     bytes: &[u8],
-    _request: Option<&[u8]>,
+    asked: Option<&[u8]>,
 ) -> Described {
-    let at = match framing {
-        FramingName::Tcp => HEADER,
-        FramingName::Rtu => 1,
-        FramingName::Ascii => 3,
+    let (framing, at) = match name {
+        FramingName::Tcp => (Framing::Tcp, HEADER),
+        FramingName::Rtu => (Framing::Rtu, 1),
+        FramingName::Ascii => (Framing::Ascii, 1),
     };
-    let function = bytes.get(at).copied().unwrap_or_default();
-    let what = if is_sent { "asked" } else { "says" };
-    let unit = unit(framing, bytes).unwrap_or_default();
-    Described { words: format!("unit {unit} {what} FC {function}"), is_fault: function & 0x80 != 0 }
+    let direction = if is_sent { Direction::Sent } else { Direction::Received };
+    let asked = asked.and_then(|asked| request(name, asked));
+    let words = describe(framing, direction, bytes, asked.as_ref());
+    let plain = in_bytes(name, bytes);
+    let is_exception = plain.get(at).is_some_and(|function| function & EXCEPTION_BIT != 0);
+    Described { words: words.join("; "), is_fault: !is_sent && is_exception }
+}
+
+/// The request that a frame carries.
+fn request(framing: FramingName, bytes: &[u8]) -> Option<Request> {
+    let plain = in_bytes(framing, bytes);
+    let pdu = match framing {
+        FramingName::Tcp => plain.get(HEADER..)?,
+        FramingName::Rtu => plain.get(1..plain.len().checked_sub(2)?)?,
+        FramingName::Ascii => plain.get(1..plain.len().checked_sub(1)?)?,
+    };
+    decode_request(pdu).ok()
+}
+
+/// The bytes of a frame: of ASCII those that its digits stand for.
+fn in_bytes(framing: FramingName, bytes: &[u8]) -> Vec<u8> {
+    match framing {
+        FramingName::Tcp | FramingName::Rtu => bytes.to_vec(),
+        FramingName::Ascii => {
+            let digits = bytes.iter().filter(|byte| byte.is_ascii_hexdigit());
+            unhex(&digits.map(|byte| char::from(*byte)).collect::<String>())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -243,6 +273,7 @@ mod tests {
         let mut transcript = Transcript::default();
         let sent = transcript.take(&frame(FramingName::Rtu, true, 0, "010300000001840A"));
         assert_eq!((sent.len(), sent[0].unit, sent[0].is_sent), (1, Some(1), true));
+        assert!(sent[0].words.contains("read holding registers (FC 3) hr:0 (4x0001)"), "{sent:?}");
         assert!(transcript.take(&frame(FramingName::Rtu, false, 700, "010302")).is_empty());
         let seen = transcript.take(&frame(FramingName::Rtu, false, 300, "0007F986"));
         assert_eq!(seen.len(), 1, "{seen:?}");

@@ -86,17 +86,22 @@ fn sample<'a>(
 
 fn data_text(source: &SignalSource) -> String {
     match source {
-        SignalSource::Registers { data, order, .. } if data.registers() > 1 => {
-            format!("{data} {}", format!("{order:?}").to_uppercase())
+        SignalSource::Registers { data, order, .. } => {
+            format!("{data} {}", order.letters(data.registers()))
         }
-        SignalSource::Registers { data, .. } => data.to_string(),
         SignalSource::Bit { .. } => "one bit".to_owned(),
         SignalSource::RegisterBit { bit, .. } => format!("bit {bit} of the register"),
+        SignalSource::RegisterBits { first, last, .. } => {
+            format!("bits {first} to {last} of the register")
+        }
         SignalSource::Parser { .. } => "as the profile's parser gives it".to_owned(),
     }
 }
 
 fn scale_text(spec: &SignalSpec) -> String {
+    if let Some(from) = &spec.scale_from {
+        return format!("raw x 10 to the power of `{}`", from.signal);
+    }
     if spec.scale.is_identity() {
         return String::new();
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fieldgate_modbus::exception::Exception;
 use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest};
 use fieldgate_modbus::request::{Reply, Request};
@@ -68,6 +69,9 @@ pub(crate) fn fault_text(fault: Fault, unit: u8) -> String {
         Fault::LinkLost => format!("the link broke before unit {unit} answered"),
         Fault::Checksum => format!("what came from unit {unit} has a wrong checksum"),
         Fault::Malformed => format!("the answer of unit {unit} breaks the protocol"),
-        Fault::Exception(code) => format!("unit {unit} refuses with exception {code}"),
+        Fault::Exception(code) => {
+            let name = Exception::from_code(code).name();
+            format!("unit {unit} refuses with exception {code}, {name}")
+        }
     }
 }
