@@ -17,7 +17,7 @@ use super::screen::{self, Style, Talk, data_is_coloured, paint};
 use super::transcript::{Seen, Transcript};
 use crate::socket::live::{FramingName, TraceLine};
 use crate::socket::message::Ask;
-use crate::socket::value::hex;
+use crate::socket::value::{hex, spaced};
 
 /// A frame as `--json` prints it.
 #[derive(Serialize)]
@@ -104,11 +104,6 @@ fn line(seen: &Seen, is_coloured: bool) -> String {
     let words = paint(is_coloured, style, &seen.words);
     let (at, bus) = (&seen.at, &seen.bus);
     format!("{at}  {bus} {arrow} {words}{after}\n    {}\n", spaced(&seen.bytes))
-}
-
-fn spaced(bytes: &[u8]) -> String {
-    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
-    bytes.join(" ")
 }
 
 /// Writes a capture; the first frame decides what its packets are.

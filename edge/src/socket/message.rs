@@ -147,6 +147,8 @@ pub(crate) struct WriteDone {
     pub(crate) unit: String,
     /// What goes over the wire.
     pub(crate) request: String,
+    /// The same as bytes in hex.
+    pub(crate) frame: String,
     /// Whether it went there.
     pub(crate) done: bool,
     pub(crate) read_back: Option<serde_json::Value>,

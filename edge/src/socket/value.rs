@@ -28,6 +28,12 @@ pub(crate) fn json(value: &Value) -> Json {
     }
 }
 
+/// Bytes as two digits each, with blanks between them.
+pub(crate) fn spaced(bytes: &[u8]) -> String {
+    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    bytes.join(" ")
+}
+
 /// Bytes as two digits each.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();

@@ -22,6 +22,7 @@ use super::args::TopArgs;
 use super::ask::Daemon;
 use super::failure::{Exit, Failure};
 use super::screen::{self, Talk};
+use crate::clock::Clock;
 use crate::socket::message::{Ask, DeviceNow, Status};
 
 /// How often the gateway is asked: what a person can follow.
@@ -37,7 +38,7 @@ pub(super) fn top(config: &Path, args: &TopArgs, talk: &mut Talk) -> Result<Exit
         screen::print_json(&status)?;
         return Ok(exit(&status));
     }
-    let mut shown = Screen::new(status);
+    let mut shown = Screen::new(status, Clock.utc());
     if let Some(name) = &args.device
         && !shown.select(name)
     {
@@ -101,7 +102,7 @@ fn live(
         asked = Instant::now();
         match daemon.ask::<Status>(Ask::Status) {
             Ok(status) => {
-                shown.handle_status(status);
+                shown.handle_status(status, Clock.utc());
                 refresh_signals(daemon, shown);
             }
             Err(failure) => shown.handle_lost(failure.causes().next().unwrap_or_default()),
@@ -134,3 +135,6 @@ fn key(pressed: KeyEvent) -> Option<Key> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

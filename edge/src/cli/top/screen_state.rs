@@ -1,5 +1,8 @@
 //! What the live screen shows, and what keys do to it.
 
+use fieldgate_model::UtcMillis;
+
+use crate::cli::format::{age, duration};
 use crate::socket::message::{SignalNow, Status};
 
 /// Rows that a page moves: about what is seen of a list.
@@ -28,6 +31,8 @@ pub(super) enum List {
 #[derive(Debug)]
 pub(super) struct Screen {
     status: Status,
+    /// When the status was taken, from which ages count.
+    now: UtcMillis,
     signals: Vec<SignalNow>,
     device: usize,
     signal: usize,
@@ -38,9 +43,10 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) const fn new(status: Status) -> Self {
+    pub(super) const fn new(status: Status, now: UtcMillis) -> Self {
         Self {
             status,
+            now,
             signals: Vec::new(),
             device: 0,
             signal: 0,
@@ -52,6 +58,11 @@ impl Screen {
 
     pub(super) const fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// How long ago this time was.
+    pub(super) fn age(&self, at: Option<&str>) -> String {
+        at.and_then(|at| age(at, self.now)).map_or_else(|| "-".to_owned(), duration)
     }
 
     pub(super) fn signals(&self) -> &[SignalNow] {
@@ -90,7 +101,8 @@ impl Screen {
         place.is_some()
     }
 
-    pub(super) fn handle_status(&mut self, status: Status) {
+    pub(super) fn handle_status(&mut self, status: Status, now: UtcMillis) {
+        self.now = now;
         let selected = self.selected().map(str::to_owned);
         self.status = status;
         self.lost = None;

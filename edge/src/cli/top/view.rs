@@ -118,18 +118,19 @@ fn draw_devices(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
         Constraint::Length(12),
         Constraint::Length(7),
         Constraint::Length(9),
-        Constraint::Length(8),
+        Constraint::Length(10),
     ];
-    let header = ["DEVICE", "bus", "unit", "state", "good", "bad", "last"];
-    let table = Table::new(screen.status().devices.iter().map(device_row), widths)
-        .header(Row::new(header).style(dim()))
-        .row_highlight_style(highlight(screen.list() == List::Devices))
-        .block(Block::new().borders(Borders::TOP));
+    let header = ["DEVICE", "bus", "unit", "state", "good", "bad", "age"];
+    let table =
+        Table::new(screen.status().devices.iter().map(|device| device_row(screen, device)), widths)
+            .header(Row::new(header).style(dim()))
+            .row_highlight_style(highlight(screen.list() == List::Devices))
+            .block(Block::new().borders(Borders::TOP));
     let mut state = TableState::new().with_selected(Some(screen.device_place()));
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn device_row(device: &DeviceStatus) -> Row<'static> {
+fn device_row(screen: &Screen, device: &DeviceStatus) -> Row<'static> {
     let style = match device.state {
         DeviceState::Ok | DeviceState::Waiting => Style::new(),
         DeviceState::Failing
@@ -144,7 +145,7 @@ fn device_row(device: &DeviceStatus) -> Row<'static> {
         Cell::new(device.state.as_str()),
         Cell::new(share(device.good, device.polls)),
         Cell::new(format!("{}/{}", device.bad_signals, device.signals)),
-        Cell::new(time_of(device.last_good_at.as_deref())),
+        Cell::new(screen.age(device.last_good_at.as_deref())),
     ])
     .style(style)
 }
@@ -157,11 +158,6 @@ fn share(good: u64, all: u64) -> String {
     }
 }
 
-/// The time of day of an RFC 3339 time.
-fn time_of(at: Option<&str>) -> String {
-    at.and_then(|at| at.get(11..19)).unwrap_or("-").to_owned()
-}
-
 fn highlight(is_active: bool) -> Style {
     if is_active { Style::new().add_modifier(Modifier::REVERSED) } else { bold() }
 }
@@ -171,17 +167,17 @@ fn draw_signals(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
     let widths =
         [Constraint::Fill(2), Constraint::Fill(2), Constraint::Length(14), Constraint::Length(8)];
     let title = Line::from(format!(" {name} "));
-    let table = Table::new(screen.signals().iter().map(signal_row), widths)
-        .header(Row::new(["SIGNAL", "value", "quality", "at"]).style(dim()))
+    let table = Table::new(screen.signals().iter().map(|now| signal_row(screen, now)), widths)
+        .header(Row::new(["SIGNAL", "value", "quality", "age"]).style(dim()))
         .row_highlight_style(highlight(screen.list() == List::Signals))
         .block(Block::new().borders(Borders::TOP).title(title));
     let mut state = TableState::new().with_selected(Some(screen.signal_place()));
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn signal_row(now: &SignalNow) -> Row<'static> {
+fn signal_row(screen: &Screen, now: &SignalNow) -> Row<'static> {
     let style = if now.value.is_null() { red() } else { Style::new() };
-    let at = time_of(now.at.as_deref());
+    let at = screen.age(now.at.as_deref());
     Row::new([now.signal.clone(), value_text(now), now.quality.clone(), at]).style(style)
 }
 
