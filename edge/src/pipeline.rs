@@ -10,7 +10,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fieldgate_modbus::register::ReadRequest;
 use fieldgate_model::GatewayId;
+use fieldgate_rules::profile::Profile;
+use fieldgate_rules::schedule::{Class, PollRequest};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -18,8 +21,8 @@ use tokio::time::timeout;
 use crate::buffer::{Buffer, BufferError, BufferOptions, Intake, Recovered};
 use crate::clock::Clock;
 use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
-use crate::config::{Config, Endpoint, Problem};
-use crate::drivers::modbus_tcp::{self, BusDevice, BusSetup};
+use crate::config::{Config, Problem};
+use crate::drivers::modbus::{self, BusChannels, BusDevice, BusSetup};
 use crate::drivers::{BusHandle, BusStatus, DeviceIndex, Frame, TAPPED_MAX};
 use crate::engine::{self, Engine, EngineError, EngineSetup};
 use crate::handles::Handles;
@@ -245,23 +248,35 @@ fn spawn_buses(
                 index: DeviceIndex(index),
                 unit: device.unit,
                 every: device.every,
-                requests: device.profile.plan(),
+                requests: requests_of(&device.profile),
             })
             .collect();
-        let (host, port) = match bus.endpoint.clone() {
-            Endpoint::ModbusTcp { host, port, .. } | Endpoint::ModbusRtuOverTcp { host, port } => {
-                (host, port)
-            }
-            Endpoint::ModbusRtu(_) | Endpoint::ModbusAscii(_) => (String::new(), 0),
+        let setup = BusSetup {
+            name: bus.name.as_str().into(),
+            endpoint: bus.endpoint.clone(),
+            timeout: bus.timeout,
+            pause: bus.pause,
+            dead_share: bus.dead_share,
+            close_after_cycle: bus.close_after_cycle,
+            devices,
         };
-        let setup = BusSetup { name: bus.name.clone(), host, port, timeout: bus.timeout, devices };
         let (jobs, jobs_out) = mpsc::channel(JOBS_MAX);
         let status = watch::Sender::new(BusStatus::new(&setup));
         let tap = broadcast::Sender::new(TAPPED_MAX);
-        handles.push(BusHandle { jobs, status: status.subscribe(), tap });
-        buses.spawn(modbus_tcp::run(setup, jobs_out, frames.clone(), status, clock));
+        handles.push(BusHandle { jobs, status: status.subscribe(), tap: tap.clone() });
+        let channels = BusChannels { jobs: jobs_out, frames: frames.clone(), status, tap };
+        buses.spawn(modbus::run(setup, channels, clock));
     }
     handles
+}
+
+/// What one poll of a device asks, what its alarms watch before the rest.
+fn requests_of(profile: &Profile) -> Vec<PollRequest> {
+    let class = |request: ReadRequest| {
+        if profile.is_watched(request) { Class::AlarmSignal } else { Class::Poll }
+    };
+    let poll = |request| PollRequest { class: class(request), request };
+    profile.plan().into_iter().map(poll).collect()
 }
 
 /// What the uplink and its commands are built from.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fieldgate_edge::buffer::{Buffer, BufferOptions, Intake, Recovered};
+use fieldgate_edge::buffer::{Buffer, BufferOptions, DeviceMap, Intake, Recovered, stored_maps};
 use fieldgate_edge::clock::Clock;
 use fieldgate_model::{
     AlarmKey, AlarmState, BootId, Catalogue, CatalogueDevice, CatalogueSignal, Content, DeviceName,
@@ -180,6 +180,33 @@ async fn alarms_are_as_they_were_after_a_restart() {
 
     let (_, recovered) = open(options(&folder.as_after_a_crash().0));
     assert_eq!(recovered.alarms, [(key, stored)]);
+}
+
+#[tokio::test]
+async fn what_devices_have_taught_survives_a_crash_as_long_as_they_are_configured() {
+    let folder = Folder::new("maps");
+    let map = |holes: &str| DeviceMap {
+        unit: 1,
+        profile: "meter@1".to_owned(),
+        holes: holes.parse().expect("a hole map"),
+    };
+    let name = |name| DeviceName::new(name).expect("an id");
+    let (buffer, recovered) = open(options(&folder.0));
+    assert!(recovered.maps.is_empty());
+    let (first, second) = (map("holes 1\nhole hr:7 2"), map("holes 1\ncut hr:64"));
+    for maps in [
+        [(name("meter"), first.clone()), (name("gone"), first.clone())].into(),
+        [(name("meter"), second.clone())].into(),
+    ] {
+        buffer.append_durably(Intake { maps, ..Intake::default() }).await.expect("runs");
+    }
+    let stored = stored_maps(&folder.0).expect("readable while the gateway runs");
+    assert_eq!(stored, [(name("gone"), first), (name("meter"), second.clone())].into());
+
+    let crashed = folder.as_after_a_crash();
+    let (_, recovered) = open(options(&crashed.0));
+    assert_eq!(recovered.maps, [(name("meter"), second)].into());
+    assert_eq!(stored_maps(&crashed.0).expect("readable"), recovered.maps);
 }
 
 #[tokio::test]

@@ -5,13 +5,13 @@ mod driver_kit;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fieldgate_edge::drivers::modbus_tcp::BusDevice;
+use fieldgate_edge::drivers::modbus::BusDevice;
 use fieldgate_edge::drivers::{Class, DeviceIndex, Job, WriteResult};
 use fieldgate_edge::simulate::{SimulateOptions, SimulatedBus, SimulatedDevice, Simulator};
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use fieldgate_model::{Millis, Scale, SignalName, Value};
 use fieldgate_rules::decode::decode;
-use fieldgate_rules::plan::Image;
+use fieldgate_rules::plan::{Image, ReadRules};
 use fieldgate_rules::profile::{ParserSpec, Profile};
 use fieldgate_rules::signal::{DataType, SignalSource, SignalSpec, WordOrder, WriteSpec};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -42,6 +42,7 @@ fn profile(name: &str, signals: Vec<SignalSpec>, parser: Option<ParserSpec>) -> 
         parser,
         tests: Vec::new(),
         every: Millis(1_000),
+        reading: ReadRules::default(),
     })
 }
 
@@ -163,7 +164,7 @@ fn polled(profile: &Profile) -> BusDevice {
         index: DeviceIndex(0),
         unit: UnitId(1),
         every: Millis(20),
-        requests: profile.plan(),
+        requests: profile.plan().into_iter().map(driver_kit::as_poll).collect(),
     }
 }
 

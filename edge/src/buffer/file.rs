@@ -6,6 +6,7 @@
 //! - A file that cannot be trusted is moved aside, never repaired in place and never a reason not
 //!   to start.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fieldgate_model::{
@@ -17,6 +18,7 @@ use fieldgate_rules::alarm::StoredAlarm;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::error::BufferError;
+use super::maps::{self, DeviceMap};
 
 /// SQLite below this has a race between a WAL reset and a second connection that loses commits.
 const SQLITE_MIN: i32 = 3_051_003;
@@ -234,6 +236,15 @@ impl BufferFile {
         rows.filter_map(Result::transpose).collect()
     }
 
+    /// What devices have taught; that of devices which are no more is forgotten.
+    pub(super) fn maps(
+        &self,
+        catalogue: &Catalogue,
+    ) -> rusqlite::Result<BTreeMap<DeviceName, DeviceMap>> {
+        maps::keep(&self.db, catalogue.devices.iter().map(|device| &device.name))?;
+        maps::load(&self.db)
+    }
+
     /// Bytes of file and WAL, bytes of them that are free pages, and batches held.
     pub(super) fn size(&self) -> rusqlite::Result<(u64, u64, u64)> {
         let pragma = |name| self.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -284,6 +295,12 @@ fn prepare(db: &Connection) -> rusqlite::Result<()> {
         db.execute_batch(&format!(
             "BEGIN IMMEDIATE; {} PRAGMA user_version = 1; COMMIT;",
             include_str!("schema.sql")
+        ))?;
+    }
+    if version < 2 {
+        db.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {} PRAGMA user_version = 2; COMMIT;",
+            super::maps::SCHEMA
         ))?;
     }
     Ok(())

@@ -14,21 +14,24 @@
 
 mod error;
 mod file;
+mod maps;
 mod seal;
 mod tail;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use fieldgate_model::{
-    AlarmKey, BootId, Catalogue, CatalogueId, Digest, GatewayId, IncarnationId, Millis, Position,
-    Stream,
+    AlarmKey, BootId, Catalogue, CatalogueId, DeviceName, Digest, GatewayId, IncarnationId, Millis,
+    Position, Stream,
 };
 use fieldgate_protocol::uplink::HeldLine;
 use fieldgate_rules::alarm::StoredAlarm;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::error::BufferError;
+pub use self::maps::{DeviceMap, stored_maps};
 pub use self::tail::Intake;
 use self::worker::{Request, Worker};
 use crate::clock::Clock;
@@ -62,6 +65,8 @@ pub struct BufferOptions {
 pub struct Recovered {
     /// The alarms as they were.
     pub alarms: Vec<(AlarmKey, StoredAlarm)>,
+    /// What devices have taught about reading them.
+    pub maps: BTreeMap<DeviceName, DeviceMap>,
     /// This gateway has run before.
     pub has_run: bool,
     /// The last run did not stop in order.

@@ -51,6 +51,9 @@ impl BufferFile {
         for (key, stored) in commit.tail.alarms() {
             save_alarm(&transaction, key, stored)?;
         }
+        for (device, map) in commit.tail.maps() {
+            super::maps::save(&transaction, device, map)?;
+        }
         if commit.seal {
             for content in commit.tail.unsealed(commit.catalogue) {
                 append(&transaction, current, content, commit.boot, commit.utc_offset)?;

@@ -10,12 +10,14 @@
 use std::collections::BTreeMap;
 
 use fieldgate_model::{
-    AlarmKey, CatalogueId, Content, EventRecord, Millis, OutcomeRecord, Sample, Stream,
+    AlarmKey, CatalogueId, Content, DeviceName, EventRecord, Millis, OutcomeRecord, Sample, Stream,
 };
 use fieldgate_rules::alarm::StoredAlarm;
 use fieldgate_wire::{
     ENVELOPE_BYTES_MAX, MESSAGE_BYTES_MAX, event_bytes, outcome_bytes, sample_bytes_max,
 };
+
+use super::maps::DeviceMap;
 
 /// Samples kept in memory while the disk refuses: some minutes of a busy gateway, about 4 MiB.
 const TAIL_MAX: usize = 50_000;
@@ -35,6 +37,8 @@ pub struct Intake {
     pub outcomes: Vec<OutcomeRecord>,
     /// States of alarms that the events speak of; durable in the same commit.
     pub alarms: BTreeMap<AlarmKey, StoredAlarm>,
+    /// What devices have taught about reading them; it can wait, and be lost.
+    pub maps: BTreeMap<DeviceName, DeviceMap>,
 }
 
 impl Intake {
@@ -64,6 +68,7 @@ impl Tail {
         self.records.events.extend(intake.events);
         self.records.outcomes.extend(intake.outcomes);
         self.records.alarms.extend(intake.alarms);
+        self.records.maps.extend(intake.maps);
         let excess = self.records.samples.len().saturating_sub(TAIL_MAX);
         if excess > 0 {
             self.records.samples.drain(..excess);
@@ -74,8 +79,9 @@ impl Tail {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let Intake { samples, events, outcomes, alarms } = &self.records;
-        samples.is_empty() && events.is_empty() && outcomes.is_empty() && alarms.is_empty()
+        let Intake { samples, events, outcomes, alarms, maps } = &self.records;
+        let is_bare = samples.is_empty() && events.is_empty() && outcomes.is_empty();
+        is_bare && alarms.is_empty() && maps.is_empty()
     }
 
     pub(super) fn samples(&self) -> usize {
@@ -120,9 +126,15 @@ impl Tail {
         self.flushed = [outcomes.len(), events.len(), samples.len()];
     }
 
-    /// The states of all alarms here are durable.
-    pub(super) fn alarms_saved(&mut self) {
+    /// What devices have taught.
+    pub(super) fn maps(&self) -> &BTreeMap<DeviceName, DeviceMap> {
+        &self.records.maps
+    }
+
+    /// The states of alarms and the maps of devices here are durable.
+    pub(super) fn states_saved(&mut self) {
         self.records.alarms.clear();
+        self.records.maps.clear();
     }
 
     /// Where the tail ends at this moment, counted from the start.

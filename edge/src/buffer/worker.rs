@@ -15,7 +15,7 @@ use super::tail::{BATCH_SAMPLES_MAX, Intake, Tail, TailEnd};
 use super::{BufferError, BufferOptions, BufferStats, Recovered};
 
 /// The file's name in its folder.
-const FILE: &str = "buffer.db";
+pub(super) const FILE: &str = "buffer.db";
 /// The first time of day that can be right: a clock before it has not been set since power-up.
 const UTC_MIN: UtcMillis = UtcMillis(1_767_225_600_000);
 
@@ -94,6 +94,7 @@ impl Worker {
         let (mut file, set_aside) = BufferFile::open(&path(&options), &options.gateway)?;
         let recovered = Recovered {
             alarms: file.alarms().map_err(|source| file.error(source))?,
+            maps: file.maps(&options.catalogue).map_err(|source| file.error(source))?,
             has_run: false,
             unclean: false,
             set_aside,
@@ -228,7 +229,7 @@ impl Worker {
         } else {
             self.tail.flushed();
         }
-        self.tail.alarms_saved();
+        self.tail.states_saved();
         self.releases.clear();
         self.stats.send_modify(|stats| {
             stats.commits += 1;

@@ -279,8 +279,7 @@ impl OpenLine {
     /// Goes on with other settings of the line.
     pub(super) fn set_line(&mut self, line: LineSettings) -> Result<(), Failure> {
         let Some(open) = &mut self.line else { return Ok(()) };
-        let set = self.runtime.block_on(open.set_line(line));
-        set.map_err(|error| cannot_open(&self.endpoint, error))?;
+        open.set_line(line).map_err(|error| cannot_open(&self.endpoint, error))?;
         if let Endpoint::ModbusRtu(serial) | Endpoint::ModbusAscii(serial) = &mut self.endpoint {
             serial.line = line;
         }

@@ -9,7 +9,9 @@ use super::ask::Daemon;
 use super::failure::{Exit, Failure};
 use super::format::{bytes, count, duration, table};
 use super::screen::{self, Style, Talk, data_is_coloured, paint};
-use crate::socket::message::{Ask, BufferStatus, CloudStatus, DeviceState, DeviceStatus, Status};
+use crate::socket::message::{
+    Ask, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, Status,
+};
 
 /// Faults that are shown one by one: the worst come first, and the rest mostly follows from them.
 const WRONG_SHOWN: usize = 6;
@@ -49,12 +51,21 @@ fn text(status: &Status, is_coloured: bool) -> String {
     let up = duration(Millis(status.uptime_ms));
     let head = format!("gateway {}, fieldgate {}, up {up}", status.gateway, status.software);
     line(Style::Bold, &head);
-    let buses = status.buses.iter().map(|bus| format!("{} {}", bus.bus, bus.link));
-    line(Style::Plain, &format!("buses: {}", buses.collect::<Vec<_>>().join(", ")));
+    let buses = status.buses.iter().map(bus_text);
+    line(Style::Plain, &format!("buses: {}", buses.collect::<Vec<_>>().join("; ")));
     line(Style::Plain, devices_text(&status.devices).trim_end());
     line(Style::Plain, &buffer_text(&status.buffer));
     line(Style::Plain, &cloud_text(&status.cloud));
     text
+}
+
+/// `cabinet up, 12 % busy`, and what silence takes if it takes anything.
+fn bus_text(bus: &BusStatus) -> String {
+    let head = format!("{} {}, {:.0} % busy", bus.bus, bus.link, bus.load_percent);
+    if bus.dead_percent < 0.5 {
+        return head;
+    }
+    format!("{head} ({:.0} % in vain)", bus.dead_percent)
 }
 
 /// The first of these lines, and how many more there are.
@@ -122,7 +133,7 @@ fn count_of(records: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socket::message::{AlarmNow, BusStatus};
+    use crate::socket::message::{AlarmNow, LineStatus};
 
     fn device(number: usize, state: DeviceState) -> DeviceStatus {
         DeviceStatus {
@@ -164,8 +175,12 @@ mod tests {
             buses: vec![BusStatus {
                 bus: "cabinet".to_owned(),
                 link: "up".to_owned(),
+                trouble: None,
+                load_percent: 12.0,
+                dead_percent: 0.0,
                 jobs: 0,
                 frames_skipped: 0,
+                line: LineStatus::default(),
             }],
             buffer: BufferStatus {
                 bytes: 0,

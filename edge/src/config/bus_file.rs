@@ -160,7 +160,7 @@ fn read_line(fields: &mut Fields<'_>, port: Option<PortPath>) -> Option<SerialEn
         port: port?,
         line: line?.value,
         rs485: rs485.map(|found| found.value).unwrap_or_default(),
-        echo: echo.map(|found| found.value).unwrap_or_default(),
+        echo: echo.map_or(Echo::Auto, |found| found.value),
     })
 }
 

@@ -3,6 +3,7 @@
 use core::fmt;
 use std::path::{Path, PathBuf};
 
+pub use fieldgate_modbus::client::Echo;
 use fieldgate_modbus::line::LineSettings;
 
 /// What a bus is.
@@ -57,18 +58,6 @@ pub enum Rs485 {
     Kernel,
     /// The adapter itself, or there is nothing to turn.
     Off,
-}
-
-/// Whether the transceiver hears what it sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Echo {
-    /// Found out.
-    #[default]
-    Auto,
-    /// It does.
-    Expect,
-    /// It does not.
-    None,
 }
 
 impl PortPath {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use fieldgate_modbus::register::UnitId;
 use fieldgate_model::{Catalogue, CatalogueDevice, DeviceName, Millis};
+use fieldgate_rules::plan::LinkCost;
 use fieldgate_rules::profile::Profile;
 
 mod bus_file;
@@ -24,6 +25,7 @@ mod file;
 mod library;
 mod problem;
 mod profile_file;
+mod reading_file;
 mod signal_file;
 mod signals_file;
 mod source_file;
@@ -127,6 +129,19 @@ pub struct BusConfig {
     pub dead_share: u8,
     /// Close the link whenever nothing is due, for hosts that serve one client at a time.
     pub close_after_cycle: bool,
+}
+
+impl BusConfig {
+    /// What its requests cost, its pause between them included.
+    pub const fn cost(&self) -> LinkCost {
+        let pause_us = self.pause.0.saturating_mul(1000);
+        match &self.endpoint {
+            Endpoint::ModbusTcp { .. } | Endpoint::ModbusRtuOverTcp { .. } => LinkCost::tcp(),
+            Endpoint::ModbusRtu(serial) => LinkCost::rtu(serial.line),
+            Endpoint::ModbusAscii(serial) => LinkCost::ascii(serial.line),
+        }
+        .slower(pause_us)
+    }
 }
 
 /// `[[device]]`.

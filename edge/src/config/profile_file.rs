@@ -15,6 +15,7 @@ use toml::de::DeValue;
 use super::fields::{Fields, Found, Source, Wrong, nearest};
 use super::library::stem;
 use super::problem::{Problem, Scope};
+use super::reading_file::{check_rules, read_rules};
 use super::signal_file::{Raw, leaf, read_name, unit_wrong};
 use super::signals_file::read_signals;
 use super::source_file::address_wrong;
@@ -68,10 +69,12 @@ pub(super) fn read_profile(
     let origin = header.take::<String>("source").map(|origin| origin.value);
     let every = read_duration(&mut header, "every").unwrap_or(EVERY);
     let (parser, parser_line) = read_parser_spec(&mut header, read_parser);
+    let reading = read_rules(&mut header);
     let header_line = header.line();
 
     let signals = read_signals(&mut root, parser_line, &mut problems);
     let alarms = read_alarms(&mut root, &signals, &mut problems);
+    check_rules(&mut header, &reading, &signals);
     let tests = read_tests(&mut root, &signals, &mut problems);
     if signals.is_empty() && problems.is_empty() {
         root.wrong(header_line, Wrong::new("has no `[[signal]]` that can be used"));
@@ -82,7 +85,18 @@ pub(super) fn read_profile(
         let title = title.unwrap_or_else(|| name.value.clone());
         let (name, version) = (name.value, version.value);
         let source = origin.unwrap_or_default();
-        return Ok(Profile { name, version, title, source, signals, alarms, parser, tests, every });
+        return Ok(Profile {
+            name,
+            version,
+            title,
+            source,
+            signals,
+            alarms,
+            parser,
+            tests,
+            every,
+            reading,
+        });
     }
     problems.sort_by_key(|problem| problem.line);
     Err(problems)

@@ -23,10 +23,10 @@ unit = 1
 "#;
 
 /// A folder of its own, gone with the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("fieldgate-config-{}-{number}", std::process::id());
@@ -35,7 +35,7 @@ impl Folder {
         folder
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
         let file = self.0.join(name);
         fs::write(&file, text).expect("temporary file");
         file
@@ -404,7 +404,7 @@ fn a_host_and_port_are_read_as_people_write_them() {
 }
 
 /// A profile of this text in the folder has these problems.
-fn check_profile(text: &str, expected: &[&str]) {
+pub(super) fn check_profile(text: &str, expected: &[&str]) {
     let folder = Folder::new();
     folder.write("profiles/mine.toml", text);
     let good = GOOD.replace("eastron-sdm630", "mine");

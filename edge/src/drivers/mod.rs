@@ -3,8 +3,7 @@
 //! A bus gives [`Frame`]s to the engine and takes [`Job`]s from commands and from the technician.
 //! Whoever listens on its [`Tap`] sees every byte that goes over the line.
 
-pub mod direct;
-pub mod modbus_tcp;
+pub mod modbus;
 mod status;
 
 use std::sync::Arc;
@@ -13,10 +12,14 @@ use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use fieldgate_modbus::request::{Reply, Request};
 use fieldgate_model::{Cause, Millis};
+use fieldgate_rules::plan::HoleMap;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-pub use direct::{DirectLine, OpenError};
-pub use status::{BusStatus, DeviceStatus, LinkState};
+pub use fieldgate_rules::schedule::Class;
+
+pub use self::modbus::direct::DirectLine;
+pub use self::modbus::{OpenError, PortError};
+pub use self::status::{BusStatus, DeviceStatus, LinkState};
 
 /// Frames that a listener may be behind before it loses the oldest: some seconds of a fast bus.
 pub const TAPPED_MAX: usize = 1_024;
@@ -34,21 +37,8 @@ pub struct Frame {
     pub at: Millis,
     /// In the order of the plan. A request that was not made for want of a link has its cause.
     pub replies: Vec<(ReadRequest, Result<ReadReply, Cause>)>,
-}
-
-/// What goes before what on a bus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// A write that keeps people or machines safe.
-    SafetyWrite,
-    /// What a person or a command asked for.
-    Command,
-    /// A poll of a signal that an alarm watches.
-    AlarmSignal,
-    /// Any other poll.
-    Poll,
-    /// What was missed and is read afterwards.
-    Backfill,
+    /// What the device has taught about reading it, after each change of it.
+    pub learned: Option<HoleMap>,
 }
 
 /// Something to do on the bus beside its polls.

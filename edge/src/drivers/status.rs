@@ -1,10 +1,12 @@
 //! What a bus tells of itself.
 
+use fieldgate_modbus::client::LineCounters;
 use fieldgate_modbus::register::UnitId;
 use fieldgate_model::Millis;
-use fieldgate_rules::poll::PollSnapshot;
+use fieldgate_rules::schedule::{BusLoad, PollSnapshot};
 
 use super::DeviceIndex;
+use super::modbus::{BusDevice, BusSetup};
 
 /// What a bus tells of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +21,33 @@ pub struct BusStatus {
     pub frames_skipped: u64,
     /// Jobs done, since start.
     pub jobs: u64,
+    /// What its line has done right and wrong since start, a second old at most while it is busy.
+    pub counters: LineCounters,
+    /// How full it has been, as old as that.
+    pub load: BusLoad,
     /// Its devices, in the order in which the bus was given them.
     pub devices: Vec<DeviceStatus>,
+}
+
+impl BusStatus {
+    /// The status of a bus that has not started.
+    pub fn new(setup: &BusSetup) -> Self {
+        let status = |device: &BusDevice| DeviceStatus {
+            index: device.index,
+            unit: device.unit,
+            polled: PollSnapshot::default(),
+        };
+        Self {
+            name: setup.name.to_string(),
+            link: LinkState::Untried,
+            trouble: None,
+            frames_skipped: 0,
+            jobs: 0,
+            counters: LineCounters::default(),
+            load: BusLoad::default(),
+            devices: setup.devices.iter().map(status).collect(),
+        }
+    }
 }
 
 /// What a bus tells of one device.

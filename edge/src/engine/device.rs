@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fieldgate_modbus::register::UnitId;
 use fieldgate_model::{
     AlarmKey, AlarmTransition, Cause, DeviceName, EventRecord, Millis, Quality, Sample,
     SignalIndex, Value,
@@ -21,6 +22,9 @@ use fieldgate_rules::profile::Profile;
 use fieldgate_rules::signal::{Report, SignalSource};
 use fieldgate_script::{Reading, ScriptError, fit};
 
+use crate::buffer::DeviceMap;
+use crate::config::DeviceConfig;
+
 /// What a device's answer has led to.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -28,6 +32,7 @@ pub(super) struct Found {
     pub(super) transitions: Vec<AlarmTransition>,
     pub(super) alarms: BTreeMap<AlarmKey, StoredAlarm>,
     pub(super) events: Vec<EventRecord>,
+    pub(super) maps: BTreeMap<DeviceName, DeviceMap>,
 }
 
 /// One device as the engine sees it.
@@ -35,6 +40,7 @@ pub(super) struct Found {
 pub(super) struct Device {
     pub(super) name: DeviceName,
     pub(super) profile: Arc<Profile>,
+    pub(super) unit: UnitId,
     /// Place of its first signal in the catalogue.
     base: u32,
     signals: Vec<Signal>,
@@ -57,11 +63,11 @@ struct Watched {
 impl Device {
     /// The device with its alarms as they were stored.
     pub(super) fn resume(
-        name: DeviceName,
-        profile: Arc<Profile>,
+        config: &DeviceConfig,
         base: SignalIndex,
         stored: &BTreeMap<AlarmKey, StoredAlarm>,
     ) -> Self {
+        let (name, profile) = (config.name.clone(), Arc::clone(&config.profile));
         let watch = |rule: &fieldgate_rules::alarm::AlarmRule| {
             let (signal, spec) = profile.signal(&rule.signal)?;
             let key = AlarmKey { device: name.clone(), alarm: rule.name.clone() };
@@ -71,7 +77,7 @@ impl Device {
         };
         let alarms = profile.alarms.iter().filter_map(watch).collect();
         let signals = vec![Signal::default(); profile.signals.len()];
-        Self { name, profile, base: base.0, signals, alarms }
+        Self { name, profile, unit: config.unit, base: base.0, signals, alarms }
     }
 
     /// Takes the declared signals out of an answer.

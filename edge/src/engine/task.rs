@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::device::{Device, Found};
 use super::parsers::{Parsed, Parsers};
 use super::{EngineError, EngineRequest, Snapshot, bases};
-use crate::buffer::{Buffer, BufferError, Intake};
+use crate::buffer::{Buffer, BufferError, DeviceMap, Intake};
 use crate::clock::Clock;
 use crate::config::DeviceConfig;
 use crate::drivers::{DeviceIndex, Frame};
@@ -110,8 +110,7 @@ impl Task {
             if let Some(spec) = &device.profile.parser {
                 parsers.start(spec)?;
             }
-            let (name, profile) = (device.name.clone(), device.profile.clone());
-            devices.push(Device::resume(name, profile, base, &stored));
+            devices.push(Device::resume(device, base, &stored));
         }
         let parser_errors = BTreeMap::new();
         Ok(Self { devices, parsers, parser_errors, skipped: 0, buffer, clock: setup.clock })
@@ -120,6 +119,11 @@ impl Task {
     fn handle_frame(&mut self, frame: Frame) -> Found {
         let mut found = Found::default();
         let Some(device) = self.devices.get_mut(frame.device.0) else { return found };
+        if let Some(holes) = frame.learned {
+            let profile = device.profile.id();
+            let map = DeviceMap { unit: device.unit.0, profile, holes };
+            found.maps.insert(device.name.clone(), map);
+        }
         let image = Image::new(frame.replies);
         device.handle_image(&image, frame.at, &mut found);
         let profile = device.profile.clone();
@@ -210,7 +214,7 @@ impl Task {
     }
 
     async fn store(&self, found: Found) -> Result<(), BufferError> {
-        let Found { samples, transitions, alarms, mut events } = found;
+        let Found { samples, transitions, alarms, mut events, maps } = found;
         let at = self.clock.now();
         for transition in transitions {
             tracing::info!(
@@ -221,9 +225,9 @@ impl Task {
             );
             events.push(EventRecord { at, event: Event::Alarm(transition) });
         }
-        if samples.is_empty() && events.is_empty() {
+        if samples.is_empty() && events.is_empty() && maps.is_empty() {
             return Ok(());
         }
-        self.buffer.append(Intake { samples, events, alarms, ..Intake::default() }).await
+        self.buffer.append(Intake { samples, events, alarms, maps, ..Intake::default() }).await
     }
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Display;
 
-use fieldgate_rules::poll::PollSnapshot;
+use fieldgate_modbus::client::LineCounters;
+use fieldgate_rules::schedule::{Class, Permille, PollSnapshot};
 
 use crate::drivers::{BusStatus, LinkState};
 use crate::engine::Snapshot;
@@ -14,6 +15,9 @@ struct Text(String);
 
 /// A counter of one device.
 type Count = fn(&PollSnapshot) -> u64;
+
+/// A counter of one line.
+type LineCount = fn(&LineCounters) -> u64;
 
 /// What kind of number it is.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +38,7 @@ pub(super) fn render(handles: &Handles, snapshot: &Snapshot) -> String {
     let buses: Vec<BusStatus> =
         handles.buses.iter().map(|bus| bus.status.borrow().clone()).collect();
     render_buses(&mut text, &buses);
+    render_lines(&mut text, &buses);
     render_devices(&mut text, handles, &buses);
     render_buffer(&mut text, handles);
     render_sync(&mut text, handles);
@@ -71,6 +76,65 @@ fn render_buses(text: &mut Text, buses: &[BusStatus]) {
     for bus in buses {
         text.line(name, &[("bus", &bus.name)], bus.jobs);
     }
+}
+
+/// What each line has done right and wrong, and how full it is.
+fn render_lines(text: &mut Text, buses: &[BusStatus]) {
+    let counters: [(&str, &str, LineCount); 8] = [
+        ("fieldgate_bus_requests_total", "Requests sent.", |line| line.requests),
+        ("fieldgate_bus_answers_total", "Requests answered as they should be.", |l| l.answers),
+        ("fieldgate_bus_sent_bytes_total", "Bytes sent.", |line| line.bytes_sent),
+        ("fieldgate_bus_received_bytes_total", "Bytes received.", |line| line.bytes_received),
+        ("fieldgate_bus_noise_bytes_total", "Bytes on a serial line in no frame.", |line| {
+            line.noise_bytes
+        }),
+        ("fieldgate_bus_stray_bytes_total", "Bytes on TCP in no frame.", |l| l.stray_bytes),
+        ("fieldgate_bus_echoes_total", "Own requests that came back.", |line| line.echoes),
+        ("fieldgate_bus_reopens_total", "Links closed for being of no use.", |l| l.reopens),
+    ];
+    for (name, help, count) in counters {
+        text.head(name, Kind::Counter, help);
+        for bus in buses {
+            text.line(name, &[("bus", &bus.name)], count(&bus.counters));
+        }
+    }
+    let name = "fieldgate_bus_faults_total";
+    text.head(name, Kind::Counter, "What went wrong on the line, by kind.");
+    for bus in buses {
+        let line = &bus.counters;
+        let faults = [
+            ("timeout", line.timeouts),
+            ("checksum", line.checksum),
+            ("malformed", line.malformed),
+            ("link_lost", line.links_lost),
+            ("late", line.late),
+            ("foreign", line.foreign),
+        ];
+        for (fault, count) in faults {
+            text.line(name, &[("bus", &bus.name), ("fault", fault)], count);
+        }
+        for (code, count) in &line.exceptions {
+            let fault = format!("exception_{code}");
+            text.line(name, &[("bus", &bus.name), ("fault", &fault)], count);
+        }
+    }
+    let name = "fieldgate_bus_busy_ratio";
+    text.head(name, Kind::Gauge, "Share of the last minute in use, 0 to 1, by class.");
+    for bus in buses {
+        for class in Class::ALL {
+            let labels = [("bus", bus.name.as_str()), ("class", class.as_str())];
+            text.line(name, &labels, ratio(bus.load.of(class)));
+        }
+    }
+    let name = "fieldgate_bus_dead_ratio";
+    text.head(name, Kind::Gauge, "Share of the last minute that silence took, 0 to 1.");
+    for bus in buses {
+        text.line(name, &[("bus", &bus.name)], ratio(bus.load.dead));
+    }
+}
+
+fn ratio(share: Permille) -> f64 {
+    f64::from(share.0) / 1000.0
 }
 
 fn render_devices(text: &mut Text, handles: &Handles, buses: &[BusStatus]) {

@@ -224,8 +224,36 @@ pub(crate) struct BusStatus {
     pub(crate) bus: String,
     /// `untried`, `up`, `down` or `taken`.
     pub(crate) link: String,
+    /// Why it could not be reached when last tried, and what to do.
+    pub(crate) trouble: Option<String>,
+    /// Share of the last minute in which something was under way, in percent.
+    pub(crate) load_percent: f64,
+    /// Share of the last minute that silence and garbage took, in percent.
+    pub(crate) dead_percent: f64,
     pub(crate) jobs: u64,
     pub(crate) frames_skipped: u64,
+    pub(crate) line: LineStatus,
+}
+
+/// What a line has done right and wrong since the start.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct LineStatus {
+    pub(crate) requests: u64,
+    pub(crate) answers: u64,
+    pub(crate) timeouts: u64,
+    pub(crate) checksum: u64,
+    pub(crate) malformed: u64,
+    pub(crate) links_lost: u64,
+    /// Answers after their deadline, thrown away.
+    pub(crate) late: u64,
+    /// Frames of others.
+    pub(crate) foreign: u64,
+    pub(crate) echoes: u64,
+    pub(crate) noise_bytes: u64,
+    /// Bytes on TCP that belonged to no frame.
+    pub(crate) stray_bytes: u64,
+    /// Exceptions by code.
+    pub(crate) exceptions: std::collections::BTreeMap<u8, u64>,
 }
 
 /// The buffer.

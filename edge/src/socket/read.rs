@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fieldgate_model::{Cause, Quality, SignalName};
 use fieldgate_rules::decode::decode;
-use fieldgate_rules::plan::{Image, plan};
+use fieldgate_rules::plan::{Image, wanted};
 use fieldgate_rules::signal::{SignalSource, SignalSpec};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -117,7 +117,7 @@ async fn ask(
     specs: &[SignalSpec],
 ) -> Result<Image, Refusal> {
     let stopped = || Refusal::new("the bus has stopped");
-    let requests = plan(specs, &[]);
+    let requests = device.profile.plan_of(&wanted(specs, &[]));
     let bus = handles.targets.buses.get(device.bus).ok_or_else(stopped)?;
     let (done, replies) = oneshot::channel();
     let (unit, class) = (device.unit, Class::Command);

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use fieldgate_modbus::client::LineCounters;
 use fieldgate_model::{DeviceName, Millis, Quality};
-use fieldgate_rules::poll::BreakerState;
+use fieldgate_rules::schedule::{BreakerState, Permille};
 
 use super::message::{
-    AlarmNow, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, Status,
+    AlarmNow, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, LineStatus, Status,
 };
 use super::value::{find, rfc3339, utc_of};
 use crate::config::DeviceConfig;
@@ -66,8 +67,33 @@ fn bus(bus: &drivers::BusStatus) -> BusStatus {
     BusStatus {
         bus: bus.name.clone(),
         link: link.to_owned(),
+        trouble: bus.trouble.clone(),
+        load_percent: percent(bus.load.busy),
+        dead_percent: percent(bus.load.dead),
         jobs: bus.jobs,
         frames_skipped: bus.frames_skipped,
+        line: line(&bus.counters),
+    }
+}
+
+fn percent(share: Permille) -> f64 {
+    f64::from(share.0) / 10.0
+}
+
+fn line(counters: &LineCounters) -> LineStatus {
+    LineStatus {
+        requests: counters.requests,
+        answers: counters.answers,
+        timeouts: counters.timeouts,
+        checksum: counters.checksum,
+        malformed: counters.malformed,
+        links_lost: counters.links_lost,
+        late: counters.late,
+        foreign: counters.foreign,
+        echoes: counters.echoes,
+        noise_bytes: counters.noise_bytes,
+        stray_bytes: counters.stray_bytes,
+        exceptions: counters.exceptions.clone(),
     }
 }
 
@@ -136,7 +162,7 @@ fn broken(device: &crate::config::BrokenDevice) -> DeviceStatus {
 fn state(
     config: &DeviceConfig,
     link: LinkState,
-    polled: &fieldgate_rules::poll::PollSnapshot,
+    polled: &fieldgate_rules::schedule::PollSnapshot,
     now: Millis,
 ) -> DeviceState {
     match (link, polled.breaker) {
@@ -182,6 +208,11 @@ fn wrong(status: &Status, snapshot: &Snapshot) -> Vec<String> {
     }
     if status.buffer.dropped > 0 {
         wrong.push(format!("{} samples gave way for want of room", status.buffer.dropped));
+    }
+    for bus in &status.buses {
+        if let Some(trouble) = &bus.trouble {
+            wrong.push(format!("bus `{}`: {trouble}", bus.bus));
+        }
     }
     for device in &status.devices {
         let (name, bus) = (&device.device, &device.bus);

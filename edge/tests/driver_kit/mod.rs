@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fieldgate_edge::clock::Clock;
-use fieldgate_edge::drivers::modbus_tcp::{BusDevice, BusSetup, run};
-use fieldgate_edge::drivers::{BusStatus, DeviceIndex, Frame, Job};
+use fieldgate_edge::config::Endpoint;
+use fieldgate_edge::drivers::modbus::{BusChannels, BusDevice, BusSetup, run};
+use fieldgate_edge::drivers::{BusStatus, Class, DeviceIndex, Frame, Job, TAPPED_MAX, Tapped};
 use fieldgate_modbus::register::{ReadReply, ReadRequest, Table, UnitId};
 use fieldgate_model::Millis;
+use fieldgate_rules::schedule::PollRequest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -29,6 +31,8 @@ pub(crate) enum Bad {
     Bytes(&'static [u8]),
     /// These bytes as they are.
     Literal(&'static [u8]),
+    /// The good answer in the name of this unit.
+    Unit(u8),
     /// The good answer, and these bytes behind it.
     Extra(&'static [u8]),
     /// The good answer cut to this many bytes, then the end of the connection.
@@ -119,6 +123,7 @@ async fn respond(bad: Option<Bad>, request: Request, stream: &mut TcpStream) -> 
             bytes
         }
         Some(Bad::Literal(bytes)) => bytes.to_vec(),
+        Some(Bad::Unit(unit)) => [&good[..6], &[unit], &good[7..]].concat(),
         Some(Bad::Extra(bytes)) => [good.as_slice(), bytes].concat(),
         Some(Bad::CutAt(length)) => {
             // The end of the connection follows, whether or not this got out.
@@ -169,8 +174,18 @@ pub(crate) fn device(index: usize, unit: u8, every: u64) -> BusDevice {
         index: DeviceIndex(index),
         unit: UnitId(unit),
         every: Millis(every),
-        requests: vec![read(0)],
+        requests: vec![poll(0)],
     }
+}
+
+/// A poll of two holding registers.
+pub(crate) fn poll(start: u16) -> PollRequest {
+    as_poll(read(start))
+}
+
+/// A poll of the usual class.
+pub(crate) fn as_poll(request: ReadRequest) -> PollRequest {
+    PollRequest { request, class: Class::Poll }
 }
 
 /// Two holding registers.
@@ -178,10 +193,29 @@ pub(crate) fn read(start: u16) -> ReadRequest {
     ReadRequest { table: Table::HoldingRegister, start, count: 2 }
 }
 
+/// A Modbus TCP bus on a loopback port.
+pub(crate) fn tcp(port: u16) -> Endpoint {
+    Endpoint::ModbusTcp { host: "127.0.0.1".to_owned(), port, in_flight: 1 }
+}
+
+/// A bus with the timeout of these tests.
+pub(crate) fn setup(endpoint: Endpoint, devices: Vec<BusDevice>) -> BusSetup {
+    BusSetup {
+        name: "cabinet".into(),
+        endpoint,
+        timeout: Millis(u64::try_from(TIMEOUT.as_millis()).expect("short")),
+        pause: Millis(0),
+        dead_share: 10,
+        close_after_cycle: false,
+        devices,
+    }
+}
+
 /// A running bus, and what it gives.
 pub(crate) struct Rig {
     pub(crate) jobs: mpsc::Sender<Job>,
     pub(crate) status: watch::Receiver<BusStatus>,
+    pub(crate) tap: broadcast::Sender<Arc<Tapped>>,
     frames: mpsc::Receiver<Frame>,
     seen: VecDeque<Frame>,
     tasks: JoinSet<()>,
@@ -195,19 +229,24 @@ impl Rig {
 
     /// Starts a bus whose frames have room for so many.
     pub(crate) fn start_with_room(room: usize, port: u16, devices: Vec<BusDevice>) -> Self {
-        let setup = BusSetup {
-            name: "cabinet".to_owned(),
-            host: "127.0.0.1".to_owned(),
-            port,
-            timeout: Millis(u64::try_from(TIMEOUT.as_millis()).expect("short")),
-            devices,
-        };
+        Self::start_bus(room, setup(tcp(port), devices))
+    }
+
+    /// Starts this bus.
+    pub(crate) fn start_bus(room: usize, setup: BusSetup) -> Self {
         let (jobs, job_source) = mpsc::channel(8);
         let (frame_sink, frames) = mpsc::channel(room);
         let (status_sink, status) = watch::channel(BusStatus::new(&setup));
         let mut tasks = JoinSet::new();
-        tasks.spawn(run(setup, job_source, frame_sink, status_sink, Clock));
-        Self { jobs, status, frames, seen: VecDeque::new(), tasks }
+        let tap = broadcast::Sender::new(TAPPED_MAX);
+        let channels = BusChannels {
+            jobs: job_source,
+            frames: frame_sink,
+            status: status_sink,
+            tap: tap.clone(),
+        };
+        tasks.spawn(run(setup, channels, Clock));
+        Self { jobs, status, tap, frames, seen: VecDeque::new(), tasks }
     }
 
     /// The next frame of a device; those of others are kept in [`Rig::seen_of`].

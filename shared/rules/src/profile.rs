@@ -8,7 +8,7 @@ use fieldgate_model::{CatalogueDevice, Cause, DeviceName, Millis, SignalName, Va
 use crate::alarm::AlarmRule;
 use crate::decode::{accept, decode};
 use crate::number::{to_float, to_integer};
-use crate::plan::{Image, plan};
+use crate::plan::{HoleMap, Image, LinkCost, PlanOptions, ReadRules, plan, wanted};
 use crate::signal::{SignalSource, SignalSpec};
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest};
 
@@ -33,6 +33,8 @@ pub struct Profile {
     pub tests: Vec<ProfileTest>,
     /// Poll interval for devices that do not say one.
     pub every: Millis,
+    /// How its devices want to be read.
+    pub reading: ReadRules,
 }
 
 /// The parser of a profile.
@@ -93,10 +95,29 @@ impl Profile {
         self.signals.iter().enumerate().find(|(_, signal)| signal.name == *name)
     }
 
-    /// The requests of one poll.
-    pub fn plan(&self) -> Vec<ReadRequest> {
+    /// What one poll must bring: each element in one answer.
+    pub fn wanted(&self) -> Vec<ReadRequest> {
         let reads = self.parser.as_ref().map_or(&[][..], |parser| &parser.reads);
-        plan(&self.signals, reads)
+        wanted(&self.signals, reads)
+    }
+
+    /// The requests of one poll for whoever does not learn from a refusal: without any gap.
+    pub fn plan(&self) -> Vec<ReadRequest> {
+        self.plan_of(&self.wanted())
+    }
+
+    /// The requests that bring these of its values once, without any gap.
+    pub fn plan_of(&self, wanted: &[ReadRequest]) -> Vec<ReadRequest> {
+        let rules = ReadRules { gap_max: Some(0), ..self.reading.clone() };
+        let holes = HoleMap::default();
+        plan(wanted, &PlanOptions { link: LinkCost::tcp(), rules: &rules, holes: &holes })
+    }
+
+    /// Whether an alarm watches a signal that this request brings.
+    pub fn is_watched(&self, request: ReadRequest) -> bool {
+        let brings = |read: ReadRequest| crate::plan::holds(request, read);
+        let mut watched = self.alarms.iter().filter_map(|alarm| self.signal(&alarm.signal));
+        watched.any(|(_, spec)| spec.reads().any(brings))
     }
 
     /// A device of this profile as a catalogue lists it.
@@ -301,6 +322,7 @@ mod tests {
             parser: None,
             tests: vec![ProfileTest { registers, bits: Vec::new(), expect }],
             every: Millis(1000),
+            reading: ReadRules::default(),
         }
     }
 

@@ -64,8 +64,7 @@ impl Link {
     ) -> Result<Self, OpenError> {
         match endpoint {
             Endpoint::ModbusTcp { host, port, .. } | Endpoint::ModbusRtuOverTcp { host, port } => {
-                let wrong =
-                    |source| OpenError::Connect { host: host.clone(), port: *port, source };
+                let wrong = |source| OpenError::Connect { host: host.clone(), port: *port, source };
                 let connect = TcpStream::connect((host.as_str(), *port));
                 let late = |_| io::Error::from(io::ErrorKind::TimedOut);
                 let stream = timeout(Duration::from_millis(patience.0), connect).await;

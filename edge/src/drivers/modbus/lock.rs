@@ -57,8 +57,11 @@ impl PortLock {
                 return Err(Held(read(&mut file)));
             }
             if ours.is_none() {
-                let holder =
-                    Holder { pid: std::process::id(), purpose: purpose.to_owned(), since: Clock.utc() };
+                let holder = Holder {
+                    pid: std::process::id(),
+                    purpose: purpose.to_owned(),
+                    since: Clock.utc(),
+                };
                 // A file of another user can be locked and not written; what it says is then old.
                 drop(write(&mut file, &holder));
                 ours = Some(file);
@@ -98,7 +101,8 @@ fn file_name(device: &Path) -> String {
 fn open(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
     // Without O_CREAT first: in a sticky folder it fails on the file of another user.
-    let existing = |write| OpenOptions::new().read(true).write(write).custom_flags(flags).open(path);
+    let existing =
+        |write| OpenOptions::new().read(true).write(write).custom_flags(flags).open(path);
     let found = existing(true).or_else(|error| match error.kind() {
         io::ErrorKind::PermissionDenied => existing(false),
         _ => Err(error),
@@ -158,6 +162,7 @@ mod tests {
 
     #[test]
     fn a_lock_without_a_folder_is_no_obstacle() {
-        PortLock::take_in(&[PathBuf::from("/nowhere")], Path::new("/dev/ttyX0"), "x").expect("free");
+        PortLock::take_in(&[PathBuf::from("/nowhere")], Path::new("/dev/ttyX0"), "x")
+            .expect("free");
     }
 }

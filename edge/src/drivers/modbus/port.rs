@@ -7,19 +7,18 @@
 //! - A port that is open is ours alone: lock file, flock and the kernel's exclusive mode.
 //! - The port has the settings that were asked for; what the driver took back is an error.
 
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use fieldgate_modbus::line::{LineSettings, Parity};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
-use rustix::termios::ioctl_tiocexcl;
-use serial2::rs4xx::{Rs485Config, TransceiverMode};
-use serial2::{CharSize, FlowControl, SerialPort, StopBits};
+use rustix::termios::{ioctl_tiocexcl, ioctl_tiocnxcl};
+use serial2_tokio::rs4xx::{Rs485Config, TransceiverMode};
+use serial2_tokio::{CharSize, FlowControl, SerialPort, StopBits};
 use thiserror::Error;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::lock::{Held, Holder, PortLock};
 use super::rs485::{Plan, Reported, plan};
@@ -93,7 +92,9 @@ pub enum PortError {
 /// An open port. It closes, and its lock ends, when it is dropped.
 #[derive(Debug)]
 pub(super) struct Port {
-    io: AsyncFd<SerialPort>,
+    io: SerialPort,
+    /// The same device once more: for what the other cannot do.
+    raw: File,
     path: PortPath,
     _lock: PortLock,
 }
@@ -141,45 +142,58 @@ impl Port {
             holder,
             source: Errno::BUSY.into(),
         })?;
-        let port = SerialPort::open(&device, serial2::KeepSettings);
-        let mut port = port.map_err(|error| classify(path, error))?;
-        for taken in
-            [flock(&port, FlockOperation::NonBlockingLockExclusive), ioctl_tiocexcl(port.as_fd())]
-        {
-            taken.map_err(|errno| classify(path, errno.into()))?;
-        }
-        configure(&mut port, path, serial.line)?;
-        turn(&port, serial)?;
-        let fault = |source| PortError::Other { port: path.clone(), source };
-        // What came before we listened is nobody's answer.
-        port.discard_buffers().map_err(fault)?;
-        let io = AsyncFd::new(port).map_err(fault)?;
-        Ok(Self { io, path: path.clone(), _lock: lock })
+        let port = SerialPort::open(&device, serial2_tokio::KeepSettings);
+        let port = port.map_err(|error| classify(path, error))?;
+        let raw = open_raw(&device).map_err(|error| classify(path, error))?;
+        flock(&raw, FlockOperation::NonBlockingLockExclusive)
+            .and_then(|()| ioctl_tiocexcl(&raw))
+            .map_err(|errno| classify(path, errno.into()))?;
+        let mut port = Self { io: port, raw, path: path.clone(), _lock: lock };
+        configure(&mut port.io, path, serial.line)?;
+        turn(&port.io, serial)?;
+        port.discard()?;
+        Ok(port)
     }
 
     /// Goes on with other settings; what waited to be read is thrown away.
     pub(super) fn set_line(&mut self, line: LineSettings) -> Result<(), PortError> {
-        configure(self.io.get_mut(), &self.path, line)?;
-        let fault = |source| PortError::Other { port: self.path.clone(), source };
-        self.io.get_ref().discard_buffers().map_err(fault)
+        configure(&mut self.io, &self.path, line)?;
+        self.discard()
     }
 
     /// What has come, as soon as something has; 0 bytes if the port is gone. May be cancelled.
     pub(super) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = |port: &SerialPort| rustix::io::read(port, &mut *buffer).map_err(Into::into);
-        self.io.async_io(Interest::READABLE, read).await
+        self.io.read(buffer).await
     }
 
     /// Writes what the driver takes at once.
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        rustix::io::write(self.io.get_ref(), bytes).map_err(Into::into)
+        rustix::io::write(&self.raw, bytes).map_err(Into::into)
     }
 
     /// Writes what the driver takes, as soon as it takes something. May be cancelled.
     pub(super) async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let write = |port: &SerialPort| rustix::io::write(port, bytes).map_err(Into::into);
-        self.io.async_io(Interest::WRITABLE, write).await
+        self.io.write(bytes).await
     }
+
+    /// What came before we listened is nobody's answer.
+    fn discard(&self) -> Result<(), PortError> {
+        let fault = |source| PortError::Other { port: self.path.clone(), source };
+        self.io.discard_buffers().map_err(fault)
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        // A pseudo-terminal would stay closed to others for as long as its other end lives.
+        ioctl_tiocnxcl(&self.raw).ok();
+    }
+}
+
+fn open_raw(device: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    OpenOptions::new().read(true).write(true).custom_flags(flags).open(device)
 }
 
 /// The device that the path leads to at this moment.
@@ -188,11 +202,7 @@ fn resolve(path: &PortPath) -> Result<PathBuf, PortError> {
 }
 
 /// Raw, without flow control, and as asked for.
-fn configure(
-    port: &mut SerialPort,
-    path: &PortPath,
-    line: LineSettings,
-) -> Result<(), PortError> {
+fn configure(port: &mut SerialPort, path: &PortPath, line: LineSettings) -> Result<(), PortError> {
     let refused = |source: io::Error| match Errno::from_io_error(&source) {
         Some(Errno::NOTTY) => PortError::NotAPort { port: path.clone(), source },
         // The crate has no number for settings that the driver silently did not take.
@@ -206,9 +216,9 @@ fn configure(
     settings.set_baud_rate(line.baud).map_err(refused)?;
     settings.set_char_size(if line.data_bits == 7 { CharSize::Bits7 } else { CharSize::Bits8 });
     settings.set_parity(match line.parity {
-        Parity::None => serial2::Parity::None,
-        Parity::Even => serial2::Parity::Even,
-        Parity::Odd => serial2::Parity::Odd,
+        Parity::None => serial2_tokio::Parity::None,
+        Parity::Even => serial2_tokio::Parity::Even,
+        Parity::Odd => serial2_tokio::Parity::Odd,
     });
     settings.set_stop_bits(if line.stop_bits == 2 { StopBits::Two } else { StopBits::One });
     settings.set_flow_control(FlowControl::None);

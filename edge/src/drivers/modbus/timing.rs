@@ -76,9 +76,8 @@ mod tests {
 
     #[test]
     fn a_transaction_takes_what_its_characters_take() {
-        let read = |count| {
-            Request::Read(ReadRequest { table: Table::HoldingRegister, start: 0, count })
-        };
+        let read =
+            |count| Request::Read(ReadRequest { table: Table::HoldingRegister, start: 0, count });
         let write = Request::Write(WriteRequest::Registers { start: 0, words: vec![0; 2] });
         for (line, framing, request, millis) in [
             // 8 bytes out and 5 + 20 back, of 10 bits each.

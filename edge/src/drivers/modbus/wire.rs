@@ -15,7 +15,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fieldgate_modbus::client::{Client, ClientEffect, ClientOptions, Framing, LineCounters, Ticket};
+use fieldgate_modbus::client::{
+    Client, ClientEffect, ClientOptions, Framing, LineCounters, Ticket,
+};
 use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::line::LineSettings;
 use fieldgate_modbus::register::UnitId;

@@ -1,0 +1,469 @@
+//! The turns of a bus: one thing happens, schedule and line are told, and what they want is done.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldgate_modbus::client::Ticket;
+use fieldgate_modbus::fault::Fault;
+use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId};
+use fieldgate_modbus::request::{Reply, Request};
+use fieldgate_model::{Cause, Millis};
+use fieldgate_rules::schedule::{
+    Flight, JOBS_MAX, Jitter, JobId, PollDevice, PollEffect, PollSlot, Schedule, ScheduleOptions,
+};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::job::{Jobs, Taker};
+use super::wire::{Change, Wire, WireEvent, WireSetup};
+use super::{BusChannels, BusSetup};
+use crate::clock::Clock;
+use crate::config::Endpoint;
+use crate::drivers::{DeviceIndex, Frame, Job, LinkState};
+
+/// Longest that somebody may have the line for himself: a scan of all units at one speed takes
+/// less, and a forgotten terminal stops the polls no longer than this.
+const HOLD_MAX: Millis = Millis::from_secs(600);
+/// How often the counters of the line are shown.
+const SHOW_EVERY: Millis = Millis::from_secs(1);
+/// Rounds in which schedule and line may call each other in one turn; what is left over waits for
+/// the next, behind what has come in the meantime.
+const ROUNDS_MAX: usize = 32;
+
+/// What happened.
+pub(super) enum Event {
+    Wire(WireEvent),
+    /// `None` if nobody is left who could ask.
+    Job(Option<Job>),
+    Released,
+    Due,
+}
+
+/// The shell of one bus.
+pub(super) struct Bus {
+    devices: Vec<Device>,
+    timeout: Millis,
+    close_after_cycle: bool,
+    schedule: Schedule,
+    wire: Wire,
+    jobs: Jobs,
+    /// Handed out by the schedule, and not on the wire yet.
+    queue: VecDeque<Flying>,
+    /// On the wire.
+    flying: Vec<(Ticket, Flying)>,
+    last_ticket: u64,
+    taking: Taking,
+    show_at: Millis,
+    channels: BusChannels,
+    clock: Clock,
+}
+
+struct Device {
+    index: DeviceIndex,
+    unit: UnitId,
+    requests: Vec<ReadRequest>,
+    /// By request: what the running cycle has brought.
+    replies: Vec<Option<Result<ReadReply, Cause>>>,
+}
+
+/// A transaction that the schedule counts as in flight.
+struct Flying {
+    flight: Flight,
+    whose: Whose,
+    unit: UnitId,
+    request: Request,
+    /// Not to be sent from this moment on.
+    deadline: Option<Millis>,
+    /// The link may turn out to have been closed for idling; a read is then asked again, once.
+    may_retry: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Whose {
+    Poll { place: usize, index: usize },
+    Job { id: JobId, step: usize },
+}
+
+/// Whether somebody has the line for himself.
+enum Taking {
+    No,
+    /// What is in flight comes first.
+    Asked(Taker),
+    Taken {
+        released: oneshot::Receiver<()>,
+        since: Millis,
+    },
+    /// Nobody has it: the bus is ending.
+    Ending,
+    Ended,
+}
+
+impl Bus {
+    pub(super) fn new(setup: BusSetup, channels: BusChannels, clock: Clock) -> Self {
+        let in_flight_max = match setup.endpoint {
+            Endpoint::ModbusTcp { in_flight, .. } => in_flight,
+            Endpoint::ModbusRtu(_)
+            | Endpoint::ModbusAscii(_)
+            | Endpoint::ModbusRtuOverTcp { .. } => 1,
+        };
+        let options = ScheduleOptions {
+            dead_share: setup.dead_share,
+            in_flight_max,
+            per_unit_in_flight: in_flight_max,
+        };
+        let mut wire = Wire::new(WireSetup {
+            endpoint: setup.endpoint,
+            patience: setup.timeout,
+            pause: setup.pause,
+            purpose: format!("bus `{}`", setup.name),
+        });
+        wire.show(Arc::clone(&setup.name), channels.tap.clone());
+        let poll_device = |device: &super::BusDevice| PollDevice {
+            unit: device.unit,
+            every: device.every,
+            requests: device.requests.clone(),
+            timeout: setup.timeout,
+        };
+        let polled = setup.devices.iter().map(poll_device).collect();
+        let device = |device: super::BusDevice| Device {
+            index: device.index,
+            unit: device.unit,
+            replies: device.requests.iter().map(|_| None).collect(),
+            requests: device.requests.iter().map(|poll| poll.request).collect(),
+        };
+        Self {
+            devices: setup.devices.into_iter().map(device).collect(),
+            timeout: setup.timeout,
+            close_after_cycle: setup.close_after_cycle,
+            schedule: Schedule::resume(polled, options, clock.now()),
+            wire,
+            jobs: Jobs::default(),
+            queue: VecDeque::new(),
+            flying: Vec::new(),
+            last_ticket: 0,
+            taking: Taking::No,
+            show_at: Millis(0),
+            channels,
+            clock,
+        }
+    }
+
+    /// The next thing that happens; `None` to stop.
+    pub(super) async fn select(&mut self) -> Option<Event> {
+        if self.channels.frames.is_closed() || matches!(self.taking, Taking::Ended) {
+            return None;
+        }
+        let now = self.clock.now();
+        let wait = self.poll_timeout().map(|at| Duration::from_millis(at.since(now).0));
+        let due = async {
+            match wait {
+                // A timer would round up to the next millisecond, between any two requests.
+                Some(Duration::ZERO) => {}
+                Some(wait) => sleep(wait).await,
+                None => pending().await,
+            }
+        };
+        let is_open = !matches!(self.taking, Taking::Ending) && self.jobs.len() < JOBS_MAX;
+        let released = async {
+            match &mut self.taking {
+                Taking::Taken { released, .. } => drop(released.await),
+                Taking::No | Taking::Asked(_) | Taking::Ending | Taking::Ended => pending().await,
+            }
+        };
+        Some(tokio::select! {
+            biased;
+            event = self.wire.event() => Event::Wire(event),
+            job = self.channels.jobs.recv(), if is_open => Event::Job(job),
+            () = released => Event::Released,
+            () = due => Event::Due,
+        })
+    }
+
+    pub(super) fn apply(&mut self, event: Event) {
+        let now = self.clock.now();
+        match event {
+            Event::Wire(event) => self.apply_wire(event, now),
+            Event::Job(Some(job)) => self.take_in(job, now),
+            Event::Job(None) => {
+                self.taking = Taking::Ending;
+                self.schedule.handle_hold(now);
+            }
+            Event::Released => self.release(),
+            Event::Due => {
+                if self.hold_ends().is_some_and(|at| at <= now) {
+                    tracing::warn!(bus = self.name(), "the line was not given back in time");
+                    self.release();
+                }
+                self.wire.handle_timeout(now);
+            }
+        }
+        self.turn(now);
+        self.note_link();
+        self.show(now);
+    }
+
+    fn poll_timeout(&self) -> Option<Millis> {
+        let times = [self.schedule.poll_timeout(), self.wire.poll_timeout(), self.hold_ends()];
+        times.into_iter().flatten().min()
+    }
+
+    fn hold_ends(&self) -> Option<Millis> {
+        match &self.taking {
+            Taking::Taken { since, .. } => Some(*since + HOLD_MAX),
+            Taking::No | Taking::Asked(_) | Taking::Ending | Taking::Ended => None,
+        }
+    }
+
+    fn apply_wire(&mut self, event: WireEvent, now: Millis) {
+        match self.wire.apply(event, now) {
+            Change::None | Change::Lost => {}
+            Change::Opened => self.channels.status.send_modify(|status| status.trouble = None),
+            Change::Refused(error) => {
+                let words = format!("{}; {}", crate::telemetry::chain(&error), error.hint());
+                self.channels.status.send_modify(|status| status.trouble = Some(words));
+                for flying in std::mem::take(&mut self.queue) {
+                    self.settle(flying, Err(Fault::NoLink), now);
+                }
+            }
+        }
+    }
+
+    fn take_in(&mut self, job: Job, now: Millis) {
+        let is_taken = !matches!(self.taking, Taking::No);
+        match self.jobs.add(job, self.timeout) {
+            // Nobody waits ten minutes without a word.
+            Ok((id, _)) if is_taken => self.jobs.finish(id, Some(Fault::NoLink)),
+            Ok((id, spec)) => {
+                if self.schedule.handle_job(id, spec, now).is_err() {
+                    self.jobs.finish(id, Some(Fault::NoLink));
+                }
+            }
+            // One has it already: who asked sees that nobody granted it.
+            Err(_) if is_taken => {}
+            Err(taker) => {
+                self.taking = Taking::Asked(taker);
+                self.schedule.handle_hold(now);
+            }
+        }
+    }
+
+    /// Lets schedule and line have their way with each other until both wait for something.
+    fn turn(&mut self, now: Millis) {
+        for _ in 0..ROUNDS_MAX {
+            if self.schedule.poll_timeout().is_some_and(|at| at <= now) {
+                self.schedule.handle_timeout(now);
+            }
+            let mut moved = false;
+            while let Some(effect) = self.schedule.poll_effect() {
+                self.obey(effect, now);
+                moved = true;
+            }
+            self.send(now);
+            while let Some((ticket, outcome)) = self.wire.poll_done(now) {
+                let place = self.flying.iter().position(|(known, _)| *known == ticket);
+                if let Some(place) = place {
+                    let (_, flying) = self.flying.swap_remove(place);
+                    self.settle(flying, outcome, now);
+                }
+                moved = true;
+            }
+            if !moved {
+                break;
+            }
+        }
+        let is_idle = self.queue.is_empty() && self.flying.is_empty();
+        if self.close_after_cycle && is_idle && self.wire.is_open() {
+            self.wire.close(now);
+        }
+    }
+
+    fn obey(&mut self, effect: PollEffect, now: Millis) {
+        match effect {
+            PollEffect::Transact { flight, device: PollSlot(place), index } => {
+                let device = &self.devices[place];
+                self.queue.push_back(Flying {
+                    flight,
+                    whose: Whose::Poll { place, index },
+                    unit: device.unit,
+                    request: Request::Read(device.requests[index]),
+                    deadline: None,
+                    may_retry: true,
+                });
+            }
+            PollEffect::RunJob { flight, job, step } => match self.jobs.step(job, step) {
+                None => self.schedule.handle_unsent(flight, now),
+                Some(todo) => self.queue.push_back(Flying {
+                    flight,
+                    whose: Whose::Job { id: job, step },
+                    unit: todo.unit,
+                    may_retry: matches!(todo.request, Request::Read(_)),
+                    request: todo.request,
+                    deadline: todo.deadline,
+                }),
+            },
+            PollEffect::CycleDone { device, rest } => self.deliver(device, rest, now),
+            PollEffect::CycleDropped { device: PollSlot(place) } => {
+                self.devices[place].replies.fill(None);
+            }
+            // Nobody gives a device another plan.
+            PollEffect::Replanned { .. } => {}
+            PollEffect::JobDone { job, rest } => {
+                self.jobs.finish(job, rest);
+                self.channels.status.send_modify(|status| status.jobs += 1);
+            }
+            PollEffect::JobExpired { job } => self.jobs.expire(job),
+            PollEffect::Held => self.hold(now),
+        }
+    }
+
+    /// Sends what the line takes, opening it if need be.
+    fn send(&mut self, now: Millis) {
+        if !self.queue.is_empty() {
+            self.wire.open();
+        }
+        while self.wire.may_send(now) {
+            let Some(mut flying) = self.queue.pop_front() else { break };
+            // The turn may have begun some time ago, and this is the last moment to look.
+            if flying.deadline.is_some_and(|deadline| self.clock.now() >= deadline) {
+                self.schedule.handle_unsent(flying.flight, now);
+                continue;
+            }
+            self.last_ticket += 1;
+            let ticket = Ticket(self.last_ticket);
+            flying.may_retry &= self.wire.is_proven();
+            let (unit, request) = (flying.unit, &flying.request);
+            match self.wire.send(ticket, unit, request, self.timeout, now) {
+                Ok(()) => self.flying.push((ticket, flying)),
+                Err(fault) => self.settle(flying, Err(fault), now),
+            }
+        }
+    }
+
+    /// Keeps what a transaction brought, and tells the schedule.
+    fn settle(&mut self, mut flying: Flying, brought: Result<Reply, Fault>, now: Millis) {
+        if flying.may_retry && brought == Err(Fault::LinkLost) {
+            // A server may close a link that idles between two polls, and the next request only
+            // finds out. Nothing was heard, so a read may be asked again; a write may have been
+            // carried out.
+            flying.may_retry = false;
+            self.queue.push_front(flying);
+            return;
+        }
+        let outcome = brought.as_ref().map(|_| ()).map_err(|fault| *fault);
+        match flying.whose {
+            Whose::Job { id, step } => self.jobs.note(id, step, brought),
+            Whose::Poll { place, index } => {
+                let reply = match brought {
+                    Ok(Reply::Read(reply)) => Ok(reply),
+                    // The client answers a read with a read.
+                    Ok(Reply::Written | Reply::ServerId(_) | Reply::DeviceId(_)) => {
+                        Err(Cause::Malformed)
+                    }
+                    Err(fault) => Err(fault.into()),
+                };
+                self.devices[place].replies[index] = Some(reply);
+            }
+        }
+        self.schedule.handle_answer(flying.flight, outcome, now, jitter(outcome));
+    }
+
+    /// Gives a finished cycle to the engine.
+    fn deliver(&mut self, slot: PollSlot, rest: Option<Fault>, at: Millis) {
+        let device = &mut self.devices[slot.0];
+        // Without a rest every request has its reply.
+        let missing = rest.map_or(Cause::NoAnswer, Cause::from);
+        let replies = device.replies.iter_mut().map(Option::take);
+        let replies = replies.map(|reply| reply.unwrap_or(Err(missing)));
+        let replies = device.requests.iter().copied().zip(replies).collect();
+        let frame = Frame { device: device.index, at, replies, learned: None };
+        let skipped = match self.channels.frames.try_send(frame) {
+            Ok(()) => 0,
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => 1,
+        };
+        let polled = self.schedule.snapshot(slot);
+        self.channels.status.send_modify(|status| {
+            status.frames_skipped += skipped;
+            if let (Some(device), Some(polled)) = (status.devices.get_mut(slot.0), polled) {
+                device.polled.clone_from(polled);
+            }
+        });
+    }
+
+    /// Nothing is in flight, and nothing will be until the line is given back.
+    fn hold(&mut self, now: Millis) {
+        match std::mem::replace(&mut self.taking, Taking::Ended) {
+            Taking::Asked(taker) => {
+                self.wire.close(now);
+                self.taking = Taking::Taken { released: taker.released, since: now };
+                tracing::info!(bus = self.name(), "the line is taken");
+                if taker.granted.send(()).is_err() {
+                    self.release();
+                }
+            }
+            Taking::Ending | Taking::Ended => {}
+            other @ (Taking::No | Taking::Taken { .. }) => self.taking = other,
+        }
+    }
+
+    fn release(&mut self) {
+        tracing::info!(bus = self.name(), "the line is given back");
+        self.taking = Taking::No;
+        self.schedule.handle_release();
+    }
+
+    fn note_link(&mut self) {
+        let before = self.channels.status.borrow().link;
+        let state = match (&self.taking, self.schedule.link_is_usable(), self.wire.is_open()) {
+            (Taking::Taken { since, .. }, ..) => LinkState::Taken { since: *since },
+            (_, false, _) => LinkState::Down,
+            (_, true, true) => LinkState::Up,
+            // Closed for a moment; that says nothing about the host.
+            (_, true, false) => match before {
+                LinkState::Taken { .. } => LinkState::Untried,
+                LinkState::Untried | LinkState::Up | LinkState::Down => before,
+            },
+        };
+        if state == before {
+            return;
+        }
+        self.channels.status.send_modify(|status| status.link = state);
+        let status = self.channels.status.borrow();
+        match state {
+            LinkState::Up => tracing::info!(bus = status.name, "link is up"),
+            LinkState::Down => {
+                let why = status.trouble.as_deref().unwrap_or("the other end closed it");
+                tracing::warn!(bus = status.name, why, "link is down");
+            }
+            LinkState::Untried | LinkState::Taken { .. } => {}
+        }
+    }
+
+    /// Shows the counters of the line, but not at every turn.
+    fn show(&mut self, now: Millis) {
+        if now < self.show_at {
+            return;
+        }
+        self.show_at = now + SHOW_EVERY;
+        let (counters, load) = (self.wire.counters(), self.schedule.load(now));
+        self.channels.status.send_modify(|status| {
+            status.counters.clone_from(counters);
+            status.load = load;
+        });
+    }
+
+    fn name(&self) -> String {
+        self.channels.status.borrow().name.clone()
+    }
+}
+
+/// Chance for a back-off; nothing but a failure uses it.
+fn jitter(outcome: Result<(), Fault>) -> Jitter {
+    let mut byte = [u8::MAX / 2];
+    if outcome.is_err() && getrandom::fill(&mut byte).is_err() {
+        return Jitter(u8::MAX / 2);
+    }
+    Jitter(byte[0])
+}

@@ -1,0 +1,92 @@
+//! The task of one Modbus bus: it owns the line, and polls all units behind it in turn.
+//!
+//! [`fieldgate_rules::schedule`] decides when to ask whom, [`fieldgate_modbus::client`] what goes
+//! over the line and what came back; here the two are given a link, a clock and a queue of jobs.
+//!
+//! # Invariants
+//!
+//! - The task sleeps unless something is due: an idle bus costs nothing.
+//! - A link is shared by all units; the silence of one does not close it.
+//! - A write reaches the wire at most once, and not at or after its deadline.
+
+mod bus;
+pub mod direct;
+mod job;
+mod link;
+mod lock;
+mod port;
+mod rs485;
+mod timing;
+mod wire;
+
+use std::sync::Arc;
+
+use fieldgate_modbus::register::UnitId;
+use fieldgate_model::Millis;
+use fieldgate_rules::schedule::PollRequest;
+use tokio::sync::{broadcast, mpsc, watch};
+
+pub use self::link::OpenError;
+pub use self::lock::Holder;
+pub use self::port::PortError;
+
+use self::bus::Bus;
+use super::{BusStatus, DeviceIndex, Frame, Job, Tapped};
+use crate::clock::Clock;
+use crate::config::Endpoint;
+
+/// What a bus needs to know.
+#[derive(Debug, Clone)]
+pub struct BusSetup {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// What it is.
+    pub endpoint: Endpoint,
+    /// How long opening the link may take, and how long a unit may take to answer.
+    pub timeout: Millis,
+    /// Quiet time between an answer and the next request, beside what the line needs.
+    pub pause: Millis,
+    /// Most of the bus's time that silent units may take, in percent.
+    pub dead_share: u8,
+    /// Close the link whenever nothing is due.
+    pub close_after_cycle: bool,
+    /// Who is on it.
+    pub devices: Vec<BusDevice>,
+}
+
+/// A device on a bus.
+#[derive(Debug, Clone)]
+pub struct BusDevice {
+    /// Its place in the configuration.
+    pub index: DeviceIndex,
+    /// Its unit id.
+    pub unit: UnitId,
+    /// The interval between two polls.
+    pub every: Millis,
+    /// What one poll asks.
+    pub requests: Vec<PollRequest>,
+}
+
+/// Where a bus is told and tells.
+#[derive(Debug)]
+pub struct BusChannels {
+    /// What it is to do; it ends when this is closed.
+    pub jobs: mpsc::Receiver<Job>,
+    /// Where its polls go. When it is full a poll is thrown away and counted; when it is closed
+    /// the bus ends.
+    pub frames: mpsc::Sender<Frame>,
+    /// How it is.
+    pub status: watch::Sender<BusStatus>,
+    /// What goes over its line.
+    pub tap: broadcast::Sender<Arc<Tapped>>,
+}
+
+/// Runs the bus until its jobs are closed or nobody takes its frames any more.
+///
+/// What is under way is finished before the task ends, so that no write is cut off at its answer.
+pub async fn run(setup: BusSetup, channels: BusChannels, clock: Clock) {
+    let mut bus = Bus::new(setup, channels, clock);
+    while let Some(event) = bus.select().await {
+        bus.apply(event);
+    }
+}

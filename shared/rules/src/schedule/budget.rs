@@ -1,0 +1,143 @@
+//! What units that give nothing may cost the others.
+//!
+//! # Invariants
+//!
+//! - In no minute do the transactions on the budget lose more than its share of that minute; one
+//!   whose timeout alone is longer than that goes only if nothing else was lost for a minute.
+//! - One transaction on the budget at a time.
+//! - After losing `t` nothing but first tries is on the budget until the share is paid: for a
+//!   tenth of the bus that is `9 t`. First tries wait for `t`, so that at a start with some dead
+//!   units those behind them are found soon.
+
+use std::collections::VecDeque;
+
+use fieldgate_model::Millis;
+
+use super::load::WINDOW;
+use super::work::ScheduleOptions;
+
+/// Losses are kept by the second.
+const STEP: Millis = Millis(1_000);
+
+#[derive(Debug)]
+pub(super) struct Budget {
+    share: u64,
+    in_flight_max: u64,
+    /// What may be lost in a window.
+    limit: Millis,
+    /// Lost in the window: the end of its second, and how much; the oldest first.
+    losses: VecDeque<(Millis, Millis)>,
+    /// A transaction on the budget is in flight.
+    pub(super) is_out: bool,
+    again_at: Millis,
+    first_try_at: Millis,
+}
+
+impl Budget {
+    pub(super) fn new(options: ScheduleOptions) -> Self {
+        let share = u64::from(options.dead_share.clamp(1, 100));
+        let in_flight_max = options.in_flight_max.max(1) as u64;
+        Self {
+            share,
+            in_flight_max,
+            limit: Millis(WINDOW.0 * share / 100 * in_flight_max),
+            losses: VecDeque::new(),
+            is_out: false,
+            again_at: Millis(0),
+            first_try_at: Millis(0),
+        }
+    }
+
+    /// How long the bus must be free of losses after `lost`, so that the share is kept.
+    pub(super) fn pay_back(&self, lost: Millis) -> Millis {
+        Millis((lost.0 * (100 - self.share) / self.share).div_ceil(self.in_flight_max))
+    }
+
+    /// How long a unit that wasted `lost` stays on probation. It adds up, and is as long as the
+    /// loss and its pay-back together, so that one that goes on wasting never gets out.
+    pub(super) fn probation(&self, lost: Millis) -> Millis {
+        lost + self.pay_back(lost)
+    }
+
+    /// From when on a unit that wasted time may be polled; `None` while another one is.
+    pub(super) fn again_at(&self, timeout: Millis) -> Option<Millis> {
+        Some(self.room_at(timeout, self.limit)?.max(self.again_at))
+    }
+
+    /// From when on a unit never heard of may be polled.
+    pub(super) fn first_try_at(&self, timeout: Millis) -> Option<Millis> {
+        Some(self.room_at(timeout, self.limit)?.max(self.first_try_at))
+    }
+
+    /// From when on a job may be tried on a silent unit: it need not wait for its turn, but jobs
+    /// may use up only half of the budget, so that there is always something left for probes.
+    pub(super) fn job_at(&self, timeout: Millis) -> Option<Millis> {
+        self.room_at(timeout, Millis(self.limit.0 / 2))
+    }
+
+    /// A transaction on the budget lost this much.
+    pub(super) fn lose(&mut self, lost: Millis, now: Millis) {
+        while self.losses.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
+            self.losses.pop_front();
+        }
+        let end_of_step = Millis((now.0 / STEP.0 + 1) * STEP.0);
+        match self.losses.back_mut() {
+            Some((at, sum)) if *at == end_of_step => *sum = *sum + lost,
+            Some(_) | None => self.losses.push_back((end_of_step, lost)),
+        }
+        let paid = now + self.pay_back(lost);
+        self.again_at = self.again_at.max(paid);
+        let is_long = lost > self.limit;
+        let first_try_at =
+            if is_long { paid } else { now + Millis(lost.0.div_ceil(self.in_flight_max)) };
+        self.first_try_at = self.first_try_at.max(first_try_at);
+    }
+
+    fn room_at(&self, timeout: Millis, limit: Millis) -> Option<Millis> {
+        if self.is_out {
+            return None;
+        }
+        let mut lost: u64 = self.losses.iter().map(|(_, lost)| lost.0).sum();
+        let mut at = Millis(0);
+        for (end, sum) in &self.losses {
+            if lost + timeout.0 <= limit.0 {
+                break;
+            }
+            lost -= sum.0;
+            at = *end + WINDOW;
+        }
+        Some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_never_loses_more_than_the_share() {
+        let mut budget = Budget::new(ScheduleOptions::default());
+        for second in 0..5 {
+            // Jobs have half of six seconds.
+            assert_eq!(budget.job_at(Millis(500)) == Some(Millis(0)), second <= 2, "{second}");
+            budget.lose(Millis(1_000), Millis(1_000 * second));
+        }
+        assert_eq!(budget.first_try_at(Millis(1_000)), Some(Millis(5_000)));
+        budget.lose(Millis(1_000), Millis(5_000));
+        // Six seconds of a minute are gone; the first of them leaves the window at 61,000.
+        assert_eq!(budget.first_try_at(Millis(1_000)), Some(Millis(61_000)));
+        assert_eq!(budget.first_try_at(Millis(1_001)), Some(Millis(62_000)));
+        assert_eq!(budget.again_at(Millis(1_000)), Some(Millis(61_000)));
+        assert_eq!(budget.job_at(Millis(1_000)), Some(Millis(64_000)));
+        budget.is_out = true;
+        assert_eq!(budget.first_try_at(Millis(1)), None);
+    }
+
+    #[test]
+    fn a_timeout_beyond_the_share_goes_alone_and_pays_in_full() {
+        let mut budget = Budget::new(ScheduleOptions::default());
+        assert_eq!(budget.first_try_at(Millis(10_000)), Some(Millis(0)));
+        budget.lose(Millis(10_000), Millis(10_000));
+        assert_eq!(budget.first_try_at(Millis(10_000)), Some(Millis(100_000)));
+    }
+}
