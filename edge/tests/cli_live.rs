@@ -233,8 +233,8 @@ fn a_scan_that_was_stopped_goes_on_where_it_was() {
     let devices = Simulated::start(&site, &["demo-meter", "demo-pump"]);
     let endpoint = format!("tcp://{}", devices.address);
     let args = ["scan", endpoint.as_str(), "-a", "1,5:60,2", "-o", "0.3"];
-    let mut scan = site.command(&args).stderr(Stdio::null()).stdout(Stdio::null());
-    let mut scan = scan.spawn().expect("it starts");
+    let mut scan = site.command(&args);
+    let mut scan = scan.stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("it starts");
     let state = site.path(".fieldgate-scan.json");
     let is_under_way = || {
         let text = std::fs::read_to_string(&state).unwrap_or_default();

@@ -24,6 +24,7 @@ fn signal(number: usize) -> SignalNow {
     SignalNow {
         signal: format!("signal_{number}"),
         value: serde_json::Value::from(230.2),
+        text: None,
         unit: "V".to_owned(),
         quality: "good".to_owned(),
         at: Some("1970-01-01T00:00:00.000Z".to_owned()),
@@ -63,7 +64,10 @@ fn status(devices: Vec<DeviceStatus>) -> Status {
     }
 }
 
-const BUSES: &str = r#"[{"bus": "cabinet", "link": "up", "jobs": 3, "frames_skipped": 0}]"#;
+const BUSES: &str = r#"[{"bus": "cabinet", "link": "up", "trouble": null, "load_percent": 41.6,
+    "dead_percent": 9.9, "jobs": 3, "frames_skipped": 0, "line": {"requests": 9, "answers": 7,
+    "timeouts": 2, "checksum": 0, "malformed": 0, "links_lost": 0, "late": 0, "foreign": 0,
+    "echoes": 0, "noise_bytes": 0, "stray_bytes": 0, "exceptions": {"2": 3}}}]"#;
 
 fn screen(devices: usize) -> Screen {
     let devices = (0..devices).map(|number| device(number, DeviceState::Ok)).collect();
@@ -86,6 +90,9 @@ fn everything_fits_80_columns_and_24_lines() {
         "x  up 1 min 1 s",
         "(+1) device `device-1`: unit 1 does not answer",
         "cabinet",
+        "42 %",
+        "10 %",
+        "2 timeouts, 3 exceptions",
         "device-0",
         "99 %",
         "4 s",

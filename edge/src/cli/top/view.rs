@@ -15,7 +15,7 @@ use crate::socket::message::{BusStatus, DeviceState, DeviceStatus, SignalNow};
 /// Lines of the list of buses, its heading too; more buses scroll away.
 const BUS_LINES_MAX: u16 = 5;
 const KEYS: &str = "q ends   up/down j/k select   tab other list   PgUp/PgDn page   ? keys";
-const HELP: [&str; 9] = [
+const HELP: [&str; 10] = [
     "q, Esc, Ctrl-C   end",
     "up, down, j, k   select a device or signal",
     "PgUp, PgDn       a page at once",
@@ -25,6 +25,7 @@ const HELP: [&str; 9] = [
     "good: polls that gave data, of all polls",
     "bad: signals without a value, of all",
     "load: share of its time that a bus is busy",
+    "lost: of that on silence and garbage",
 ];
 
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
@@ -93,20 +94,41 @@ fn wrong_text(screen: &Screen) -> (String, Style) {
 fn draw_buses(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
     let row = |bus: &BusStatus| {
         let style = if bus.link == "down" { red() } else { Style::new() };
-        Row::new([bus.bus.clone(), bus.link.clone(), bus.jobs.to_string(), faults(bus)])
-            .style(style)
+        let percent = |share: f64| format!("{share:.0} %");
+        let (load, silent) = (percent(bus.load_percent), percent(bus.dead_percent));
+        Row::new([bus.bus.clone(), bus.link.clone(), load, silent, faults(bus)]).style(style)
     };
-    let widths =
-        [Constraint::Fill(1), Constraint::Length(9), Constraint::Length(8), Constraint::Fill(2)];
+    let widths = [
+        Constraint::Fill(1),
+        Constraint::Length(7),
+        Constraint::Length(6),
+        Constraint::Length(6),
+        Constraint::Fill(3),
+    ];
     let table = Table::new(screen.status().buses.iter().map(row), widths)
-        .header(Row::new(["BUS", "link", "jobs", "load and faults"]).style(dim()));
+        .header(Row::new(["BUS", "link", "load", "lost", "faults"]).style(dim()));
     frame.render_widget(table, area);
 }
 
+/// What went wrong on a line since the start, the kinds that have happened.
 fn faults(bus: &BusStatus) -> String {
-    match bus.frames_skipped {
-        0 => "no polls thrown away".to_owned(),
-        skipped => format!("{skipped} polls thrown away"),
+    let line = &bus.line;
+    let counted = [
+        (line.timeouts, "timeouts"),
+        (line.checksum, "bad checksums"),
+        (line.malformed, "malformed"),
+        (line.exceptions.values().sum(), "exceptions"),
+        (line.late, "late"),
+        (line.links_lost, "links lost"),
+        (line.foreign, "of others"),
+        (bus.frames_skipped, "polls thrown away"),
+    ];
+    let happened = counted.iter().filter(|(count, _)| *count > 0);
+    let texts: Vec<String> = happened.map(|(count, what)| format!("{count} {what}")).collect();
+    match (&bus.trouble, texts.as_slice()) {
+        (Some(trouble), _) => trouble.clone(),
+        (None, []) => "none".to_owned(),
+        (None, texts) => texts.join(", "),
     }
 }
 
