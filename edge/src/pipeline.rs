@@ -10,11 +10,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate_modbus::register::ReadRequest;
 use fieldgate_model::GatewayId;
-use fieldgate_rules::profile::Profile;
-use fieldgate_rules::schedule::{Class, PollRequest};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -23,7 +20,7 @@ use crate::clock::Clock;
 use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
 use crate::config::{Config, Problem};
 use crate::drivers::modbus::{self, BusChannels, BusDevice, BusSetup};
-use crate::drivers::{BusHandle, BusStatus, DeviceIndex, Frame, TAPPED_MAX};
+use crate::drivers::{BusHandle, DeviceIndex, Frame};
 use crate::engine::{self, Engine, EngineError, EngineSetup};
 use crate::handles::Handles;
 use crate::http;
@@ -248,35 +245,15 @@ fn spawn_buses(
                 index: DeviceIndex(index),
                 unit: device.unit,
                 every: device.every,
-                requests: requests_of(&device.profile),
+                requests: modbus::polls_of(&device.profile),
             })
             .collect();
-        let setup = BusSetup {
-            name: bus.name.as_str().into(),
-            endpoint: bus.endpoint.clone(),
-            timeout: bus.timeout,
-            pause: bus.pause,
-            dead_share: bus.dead_share,
-            close_after_cycle: bus.close_after_cycle,
-            devices,
-        };
-        let (jobs, jobs_out) = mpsc::channel(JOBS_MAX);
-        let status = watch::Sender::new(BusStatus::new(&setup));
-        let tap = broadcast::Sender::new(TAPPED_MAX);
-        handles.push(BusHandle { jobs, status: status.subscribe(), tap: tap.clone() });
-        let channels = BusChannels { jobs: jobs_out, frames: frames.clone(), status, tap };
+        let setup = BusSetup::new(bus, devices);
+        let (channels, handle) = BusChannels::new(&setup, JOBS_MAX, frames.clone());
+        handles.push(handle);
         buses.spawn(modbus::run(setup, channels, clock));
     }
     handles
-}
-
-/// What one poll of a device asks, what its alarms watch before the rest.
-fn requests_of(profile: &Profile) -> Vec<PollRequest> {
-    let class = |request: ReadRequest| {
-        if profile.is_watched(request) { Class::AlarmSignal } else { Class::Poll }
-    };
-    let poll = |request| PollRequest { class: class(request), request };
-    profile.plan().into_iter().map(poll).collect()
 }
 
 /// What the uplink and its commands are built from.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fieldgate_edge::drivers::modbus::BusDevice;
 use fieldgate_edge::drivers::{Class, DeviceIndex, Job, WriteResult};
-use fieldgate_edge::simulate::{SimulateOptions, SimulatedBus, SimulatedDevice, Simulator};
+use fieldgate_edge::simulate::{Door, SimulateOptions, SimulatedBus, SimulatedDevice, Simulator};
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
 use fieldgate_model::{Millis, Scale, SignalName, Value};
 use fieldgate_rules::decode::decode;
@@ -87,8 +87,9 @@ async fn simulate() -> Simulated {
     };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let devices = vec![device(1, meter()), device(2, pump())];
-    let buses = vec![SimulatedBus { listen: any, devices }];
-    let simulator = Simulator::bind(SimulateOptions { buses, control: Some(any) });
+    let buses = vec![SimulatedBus { doors: vec![Door::Tcp(any)], devices }];
+    let options = SimulateOptions { buses, control: Some(any), ..SimulateOptions::default() };
+    let simulator = Simulator::bind(options);
     let simulator = simulator.await.expect("free ports");
     let address = simulator.addresses()[0];
     let control = simulator.control_address().expect("asked for");
@@ -130,7 +131,7 @@ async fn what_does_not_exist_is_refused_as_a_device_would() {
         ("too much", &[0, 6, 0, 0, 0, 6, 1, 3, 0, 0, 0, 126], &[1, 0x83, 3]),
         ("read-only register", &[0, 7, 0, 0, 0, 6, 1, 6, 0, 0, 0, 1], &[1, 0x86, 2]),
         ("beyond the end", &[0, 8, 0, 0, 0, 6, 1, 3, 255, 255, 0, 2], &[1, 0x83, 2]),
-        ("unknown function", &[0, 9, 0, 0, 0, 2, 1, 17], &[1, 0x91, 1]),
+        ("unknown function", &[0, 9, 0, 0, 0, 2, 1, 65], &[1, 0xC1, 1]),
     ];
     for (name, frame, expected) in rows {
         let answer = exchange(&mut stream, frame).await;
@@ -250,7 +251,10 @@ async fn a_wrong_control_line_is_answered_with_what_is_wrong() {
     let simulated = simulate().await;
     let rows = [
         ("", "EOF while parsing a value at line 2 column 0"),
-        ("{}", "nothing asked: give `counts`, or `device` with `signal`, `register` or `silent`"),
+        (
+            "{}",
+            "nothing asked: give `counts`, or `device` with `signal`, `register`, `silent` or `faults`",
+        ),
         (r#"{"device":"x","silent":true}"#, "no device `x`"),
         (r#"{"device":"meter","signal":"x","value":1}"#, "device `meter` has no signal `x`"),
         (

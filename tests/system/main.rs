@@ -6,6 +6,7 @@ mod broker;
 mod cli;
 mod devices;
 mod kills;
+mod peers;
 mod rig;
 mod tenants;
 mod wire;

@@ -1,4 +1,6 @@
-"""A Modbus TCP device for the system tests: known registers, known exceptions, a bad habit.
+"""A Modbus device for the system tests: known registers, known exceptions, bad habits.
+
+It serves Modbus TCP on a free port; with --serial PATH, RTU or (--framer ascii) ASCII there.
 
 Unit 1 answers. Its registers:
 
@@ -11,8 +13,13 @@ Unit 1 answers. Its registers:
     co:0       on, can be written
     di:0..2    on, off, on
 
-With --close-after N the connection breaks in the middle of every Nth answer.
-The first line on stdout is JSON: {"listen": "127.0.0.1:PORT"}.
+With --close-after N the connection breaks in the middle of every Nth answer. Every Nth answer
+
+    --truncate N   lacks its second half
+    --alter N      has its third byte from the end changed: a wrong checksum on a line
+    --extend N     is followed by two bytes that belong to nothing
+
+The first line on stdout is JSON: {"listen": "127.0.0.1:PORT"} or {"listen": "PATH"}.
 """
 
 import argparse
@@ -26,7 +33,8 @@ from pymodbus.datastore import (
     ModbusSequentialDataBlock,
     ModbusServerContext,
 )
-from pymodbus.server import ModbusTcpServer
+from pymodbus.framer import FramerType
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 
 
 def words(kind: str, value: float) -> list[int]:
@@ -51,18 +59,62 @@ def device() -> ModbusDeviceContext:
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--close-after", type=int, default=0)
+    parser.add_argument("--serial", metavar="PATH")
+    parser.add_argument("--framer", choices=["rtu", "ascii"], default="rtu")
+    parser.add_argument("--baud", type=int, default=9600)
+    for fault in FAULTS:
+        parser.add_argument(f"--{fault}", type=int, metavar="N", default=0)
     options = parser.parse_args()
 
     context = ModbusServerContext(devices={1: device()}, single=False)
-    server = ModbusTcpServer(context, address=("127.0.0.1", 0))
-    await server.listen()
-    port = server.transport.sockets[0].getsockname()[1]
+    trace = injected({fault: getattr(options, fault) for fault in FAULTS})
+    if options.serial:
+        framer = FramerType(options.framer)
+        server = ModbusSerialServer(
+            context,
+            framer=framer,
+            port=options.serial,
+            baudrate=options.baud,
+            ignore_missing_devices=True,
+            trace_packet=trace,
+        )
+        await server.listen()
+        listen = options.serial
+    else:
+        server = ModbusTcpServer(context, address=("127.0.0.1", 0), trace_packet=trace)
+        await server.listen()
+        port = server.transport.sockets[0].getsockname()[1]
+        listen = f"127.0.0.1:{port}"
 
     if options.close_after:
         break_answers(server, options.close_after)
 
-    print(json.dumps({"listen": f"127.0.0.1:{port}"}), flush=True)
+    print(json.dumps({"listen": listen}), flush=True)
     await asyncio.Event().wait()
+
+
+FAULTS = {
+    "truncate": lambda data: data[: len(data) // 2],
+    "alter": lambda data: data[:-3] + bytes([data[-3] ^ 0x01]) + data[-2:],
+    "extend": lambda data: data + b"\x00\xff",
+}
+
+
+def injected(every_by_fault: dict[str, int]):
+    """A hook that spoils the answers whose turn it is."""
+    sent = 0
+
+    def trace_packet(sending: bool, data: bytes) -> bytes:
+        nonlocal sent
+        if not sending:
+            return data
+        sent += 1
+        for fault, every in every_by_fault.items():
+            if every and sent % every == 0:
+                data = FAULTS[fault](data)
+        return data
+
+    return trace_packet
 
 
 def break_answers(server: ModbusTcpServer, every: int) -> None:

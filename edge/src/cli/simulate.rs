@@ -1,21 +1,27 @@
-//! `fieldgate simulate`: devices made from profiles, for trying out and for tests.
+//! `fieldgate simulate`: devices made from profiles, for trying out, rehearsing and tests.
 
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fieldgate_modbus::register::UnitId;
 use fieldgate_rules::profile::Profile;
 
-use super::args::SimulateArgs;
+use super::args::simulate::{DoorArgs, SimulateArgs};
 use super::failure::{Exit, Failure};
 use super::format::table;
 use super::profile::library_beside;
 use super::screen::{self, Talk};
 use super::signals::Stop;
 use crate::config::Library;
-use crate::simulate::{SimulateOptions, SimulatedBus, Simulator};
+use crate::simulate::{
+    Door, SimulateOptions, SimulatedBus, SimulatedDevice, SimulatedLine, Simulator,
+};
 
 /// Unit ids that a device can have behind one address (MODBUS over serial line V1.02, 2.2).
 const DEVICES_MAX: usize = 247;
+/// Where Modbus TCP is served if nothing else is asked for: 502 is for the superuser.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5020);
 
 /// Serves the devices until it is stopped.
 pub(super) fn simulate(
@@ -23,17 +29,25 @@ pub(super) fn simulate(
     args: &SimulateArgs,
     talk: &mut Talk,
 ) -> Result<Exit, Failure> {
-    if args.profiles.len() > DEVICES_MAX {
-        let what = format!("{} devices do not fit behind one address", args.profiles.len());
-        return Err(Failure::usage(what).hint("unit ids end at 247; start a second simulator"));
-    }
     let library = library_beside(config);
     let found: Result<Vec<_>, _> =
         args.profiles.iter().map(|name| find(&library, name, talk)).collect();
     let profiles = found?;
+    let count = args.count.map_or(profiles.len(), usize::from);
+    let profiles: Vec<_> = profiles.into_iter().cycle().take(count).collect();
+    if profiles.len() > DEVICES_MAX && !args.separate {
+        let what = format!("{} devices do not fit behind one address", profiles.len());
+        return Err(Failure::usage(what)
+            .hint("unit ids end at 247; give each an address of its own with `--separate`"));
+    }
     let options = SimulateOptions {
-        buses: vec![SimulatedBus::of_profiles(args.listen, &profiles)],
+        buses: buses(&args.doors, SimulatedDevice::of_profiles(&profiles), args.separate)?,
         control: args.control,
+        faults: args.faults.options(),
+        seed: args.faults.seed,
+        die_after: args.faults.die_after,
+        revive_after: args.faults.revive_after,
+        silent_units: args.faults.silent_units(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -63,6 +77,46 @@ fn find(library: &Library, name: &str, talk: &mut Talk) -> Result<Arc<Profile>, 
     }
 }
 
+/// All devices behind the same doors, or each behind one of its own.
+fn buses(
+    args: &DoorArgs,
+    devices: Vec<SimulatedDevice>,
+    is_separate: bool,
+) -> Result<Vec<SimulatedBus>, Failure> {
+    if !is_separate {
+        return Ok(vec![SimulatedBus { doors: doors(args), devices }]);
+    }
+    let first = args.listen.unwrap_or(LISTEN);
+    let bus = |(place, device)| {
+        // Port 0 is any port, for each of them.
+        let port = match first.port() {
+            0 => Some(0),
+            port => u16::try_from(place).ok().and_then(|place| port.checked_add(place)),
+        };
+        let port = port.ok_or_else(|| {
+            Failure::usage("the ports end at 65535").hint("let `--listen` begin at a lower one")
+        })?;
+        let door = Door::Tcp(SocketAddr::new(first.ip(), port));
+        let device = SimulatedDevice { unit: UnitId(1), ..device };
+        Ok(SimulatedBus { doors: vec![door], devices: vec![device] })
+    };
+    devices.into_iter().enumerate().map(bus).collect()
+}
+
+fn doors(args: &DoorArgs) -> Vec<Door> {
+    let line = |link: &Option<PathBuf>| SimulatedLine {
+        line: args.line,
+        is_echoing: args.echo,
+        link: link.clone(),
+    };
+    let is_alone = args.rtu_over_tcp.is_none() && args.rtu.is_none() && args.ascii.is_none();
+    let listen = args.listen.or(is_alone.then_some(LISTEN));
+    let streams = listen.map(Door::Tcp).into_iter();
+    let streams = streams.chain(args.rtu_over_tcp.map(Door::RtuOverTcp));
+    let lines = args.rtu.iter().map(|link| Door::Rtu(line(link)));
+    streams.chain(lines).chain(args.ascii.iter().map(|link| Door::Ascii(line(link)))).collect()
+}
+
 fn announce(
     simulator: &Simulator,
     profiles: &[Arc<Profile>],
@@ -72,14 +126,21 @@ fn announce(
     if args.json {
         return screen::print(&format!("{}\n", simulator.announcement()));
     }
-    let address = simulator.addresses().first().map(ToString::to_string).unwrap_or_default();
-    let rows = (1..).zip(profiles).map(|(unit, profile): (u16, _)| {
-        vec![
-            format!("modbus_tcp {address}"),
-            format!("unit {unit}"),
-            profile.id(),
-            format!("{} signals", profile.signals.len()),
-        ]
+    let ports = simulator.ports();
+    let rows = (1..).zip(profiles).flat_map(|(place, profile): (usize, _)| {
+        let (unit, ports) = if args.separate {
+            (1, ports.get(place - 1..place).unwrap_or_default())
+        } else {
+            (place, ports.as_slice())
+        };
+        ports.iter().map(move |(transport, port)| {
+            vec![
+                format!("{transport} {port}"),
+                format!("unit {unit}"),
+                profile.id(),
+                format!("{} signals", profile.signals.len()),
+            ]
+        })
     });
     screen::print(&table(rows))?;
     if let Some(control) = simulator.control_address() {

@@ -16,7 +16,9 @@ use fieldgate_rules::encode::{encode_raw, encode_registers};
 use fieldgate_rules::profile::Profile;
 use fieldgate_rules::signal::{DataType, SignalSource, SignalSpec, WordOrder};
 
-use super::wave;
+use super::faults::{FaultOptions, Faults};
+use super::options::SimulatedDevice;
+use super::{pdu, wave};
 
 /// The signal that counts.
 const READS: &str = "reads";
@@ -25,12 +27,12 @@ const READS: &str = "reads";
 /// little that 16 bits hold the values of most units.
 const POWER_OF_TEN: i8 = -1;
 
-/// Modbus exception codes (specification V1.1b3, section 7).
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// 2, illegal data address.
+    /// With exception 2.
     Address,
-    /// 3, illegal data value.
+    /// With exception 3.
     Value,
 }
 
@@ -56,15 +58,19 @@ pub(super) struct Device {
     pub(super) reads: u64,
     /// Answered read requests.
     pub(super) requests: u64,
-    /// Acknowledged writes: whoever commands can tell one that was executed twice.
+    /// Executed writes: whoever commands can tell one that was executed twice.
     pub(super) writes: u64,
+    pub(super) faults: Faults,
     seed: u64,
     pinned: BTreeMap<Address, u16>,
 }
 
 impl Device {
-    pub(super) fn new(name: String, unit: UnitId, profile: Arc<Profile>) -> Self {
+    /// `fault_seed` makes its faults repeat; they differ between devices all the same.
+    pub(super) fn new(device: SimulatedDevice, faults: FaultOptions, fault_seed: u64) -> Self {
+        let SimulatedDevice { name, unit, profile } = device;
         let seed = name.bytes().fold(7, |seed: u64, byte| seed * 31 % 1_000_003 + u64::from(byte));
+        let faults = Faults::new(faults, fault_seed.wrapping_add(seed));
         Self {
             name,
             unit,
@@ -73,6 +79,7 @@ impl Device {
             reads: 0,
             requests: 0,
             writes: 0,
+            faults,
             seed,
             pinned: BTreeMap::new(),
         }
@@ -136,6 +143,18 @@ impl Device {
         self.pin_words(table, start, &words);
         self.writes += 1;
         Ok(())
+    }
+
+    /// What device identification tells of it, by object id.
+    pub(super) fn identity(&self) -> Vec<(u8, String)> {
+        vec![
+            (0, "Fieldgate simulator".to_owned()),
+            (1, self.profile.name.clone()),
+            (2, self.profile.version.to_string()),
+            (4, self.profile.title.clone()),
+            (5, self.profile.id()),
+            (6, self.name.clone()),
+        ]
     }
 
     /// Holds a signal at an engineering value, or lets it move again.
@@ -278,4 +297,13 @@ fn end(range: ReadRequest) -> u32 {
 
 fn covers(range: ReadRequest, at: Address) -> bool {
     at.table == range.table && range.start <= at.offset && u32::from(at.offset) < end(range)
+}
+
+impl From<Refusal> for u8 {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Address => pdu::ILLEGAL_ADDRESS,
+            Refusal::Value => pdu::ILLEGAL_VALUE,
+        }
+    }
 }

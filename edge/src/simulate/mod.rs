@@ -1,7 +1,11 @@
-//! `fieldgate simulate`: Modbus TCP devices made from profiles, for trying out and for tests.
+//! `fieldgate simulate`: Modbus devices made from profiles, for trying out, rehearsing and tests.
 //!
 //! Values move, plausibly and the same in each run; writable registers keep what is written. A
 //! signal called `reads`, declared on registers of its own, counts the answers served.
+//!
+//! Requests come in over TCP, RTU over TCP, or RTU and ASCII on a pseudo-terminal that keeps a
+//! line's time. Their PDUs are decoded by tokio-modbus and framed by code of this module's own, so
+//! that the client it is tried with shares no codec with it.
 //!
 //! A control connection takes one JSON object a line and answers each with one:
 //!
@@ -9,142 +13,108 @@
 //! {"device": "meter", "signal": "voltage_l1", "value": 260}   hold it there; null lets it go
 //! {"device": "pump", "register": "hr:3", "value": 17}         the same for a bare register
 //! {"device": "meter", "silent": true}                         hear, and say nothing
-//! {"counts": true}                                            answers and writes served, by device
+//! {"device": "meter", "faults": {"drop": "5%", "late": "300ms@10%", "exceptions": ["2@hr:7"]}}
+//! {"faults": {}}                                              all devices are faultless again
+//! {"counts": true}                     answers, writes and faults so far, by device
 //! ```
+//!
+//! # Invariants
+//!
+//! - Any bytes are answered, refused or ignored: none ends the simulator.
 
+mod chance;
+mod connection;
+mod control;
 mod device;
+mod faults;
+mod frame;
+mod options;
+mod pdu;
+mod pty;
+mod uart;
 mod wave;
 mod world;
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
 
-use fieldgate_modbus::register::UnitId;
-use fieldgate_rules::profile::Profile;
-use thiserror::Error;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_modbus::server::Service;
-use tokio_modbus::server::tcp::Server;
-use tokio_modbus::{ExceptionCode, SlaveRequest};
 
+pub use self::chance::{Share, ShareError};
+use self::connection::{Medium, Port};
 use self::device::Device;
-use self::world::{Ask, Served, World};
+pub use self::faults::{FaultError, FaultOptions, Late, Refused};
+use self::frame::Framing;
+pub use self::options::{
+    Door, SimulateError, SimulateOptions, SimulatedBus, SimulatedDevice, SimulatedLine,
+};
+use self::pty::Pty;
+use self::world::{Life, World};
 use crate::clock::Clock;
 
 /// Requests that wait for the devices' one owner; a connection that finds it full waits.
 const ASKS_MAX: usize = 64;
-/// Longest control line in bytes; the longest that makes sense has about 200.
-const CONTROL_LINE_MAX: u64 = 4_096;
-/// Control connections at a time: a person and a test or two; further ones are closed.
-const CONTROL_CONNECTIONS_MAX: usize = 8;
-
-/// What to simulate.
-#[derive(Debug, Clone)]
-pub struct SimulateOptions {
-    /// What listens where.
-    pub buses: Vec<SimulatedBus>,
-    /// Where control connections are accepted, port 0 for any; `None` for nowhere.
-    pub control: Option<SocketAddr>,
-}
-
-/// Devices behind one address.
-#[derive(Debug, Clone)]
-pub struct SimulatedBus {
-    /// Where to listen, port 0 for any.
-    pub listen: SocketAddr,
-    /// Its devices; unit ids differ.
-    pub devices: Vec<SimulatedDevice>,
-}
-
-/// One simulated device.
-#[derive(Debug, Clone)]
-pub struct SimulatedDevice {
-    /// What control connections call it; unique among all.
-    pub name: String,
-    /// Its unit id; any other is answered with exception 11.
-    pub unit: UnitId,
-    /// What it is.
-    pub profile: Arc<Profile>,
-}
-
-/// Why simulating failed.
-#[derive(Debug, Error)]
-pub enum SimulateError {
-    /// An address cannot be listened on.
-    #[error("listen on `{address}`")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// Accepting connections failed.
-    #[error("accept on `{address}`")]
-    Accept {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-}
+/// Connections to one address at a time, more than any real gateway takes; further ones are closed.
+const CONNECTIONS_MAX: usize = 256;
 
 /// Simulated devices that listen, but do not answer before [`Simulator::run`].
 pub struct Simulator {
     world: World,
-    listeners: Vec<TcpListener>,
-    addresses: Vec<SocketAddr>,
+    entrances: Vec<Entrance>,
     control: Option<(TcpListener, SocketAddr)>,
 }
 
-impl SimulatedBus {
-    /// One device of each profile, with unit ids from 1, named like its profile; `name-2` and so
-    /// on where a profile comes again.
-    pub fn of_profiles(listen: SocketAddr, profiles: &[Arc<Profile>]) -> Self {
-        let device = |(place, profile): (usize, &Arc<Profile>)| {
-            let before = profiles.iter().take(place);
-            let nth = 1 + before.filter(|other| other.name == profile.name).count();
-            let name = match nth {
-                1 => profile.name.clone(),
-                nth => format!("{}-{nth}", profile.name),
-            };
-            let unit = UnitId(u8::try_from(place + 1).unwrap_or(u8::MAX));
-            SimulatedDevice { name, unit, profile: Arc::clone(profile) }
-        };
-        Self { listen, devices: profiles.iter().enumerate().map(device).collect() }
-    }
+/// An open [`Door`].
+struct Entrance {
+    bus: usize,
+    framing: Framing,
+    way: Way,
+}
+
+enum Way {
+    Stream(TcpListener, SocketAddr),
+    Line(Pty),
 }
 
 impl Simulator {
-    /// Starts to listen.
+    /// Starts to listen, and makes the serial lines.
     pub async fn bind(options: SimulateOptions) -> Result<Self, SimulateError> {
-        let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
+        let SimulateOptions { faults, seed, die_after, revive_after, silent_units, .. } = options;
+        let mut entrances = Vec::new();
         let mut buses = Vec::new();
-        for bus in options.buses {
-            let (listener, address) = listen(bus.listen).await?;
-            listeners.push(listener);
-            addresses.push(address);
-            let device =
-                |device: SimulatedDevice| Device::new(device.name, device.unit, device.profile);
-            buses.push(bus.devices.into_iter().map(device).collect());
+        for (bus, SimulatedBus { doors, devices }) in options.buses.into_iter().enumerate() {
+            for door in doors {
+                let (framing, way) = open(door).await?;
+                entrances.push(Entrance { bus, framing, way });
+            }
+            let device = |device| Device::new(device, faults.clone(), seed);
+            buses.push(devices.into_iter().map(device).collect());
         }
         let control = match options.control {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let world = World { buses, clock: Clock, started: Clock.now() };
-        Ok(Self { world, listeners, addresses, control })
+        let life = Life { die_after, revive_after };
+        let world = World { buses, silent_units, life, clock: Clock, started: Clock.now() };
+        Ok(Self { world, entrances, control })
     }
 
-    /// Where each bus listens, in the order of the options.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    /// Where each TCP door listens, in the order of the options.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let address = |entrance: &Entrance| match &entrance.way {
+            Way::Stream(_, address) => Some(*address),
+            Way::Line(_) => None,
+        };
+        self.entrances.iter().filter_map(address).collect()
+    }
+
+    /// Each way to the devices, in the order of the options: the key that a configuration has for
+    /// it (`modbus_tcp`…), and the address or path.
+    pub fn ports(&self) -> Vec<(&'static str, String)> {
+        self.entrances.iter().map(|entrance| (entrance.transport(), entrance.port())).collect()
     }
 
     /// Where control connections are accepted.
@@ -152,30 +122,88 @@ impl Simulator {
         self.control.as_ref().map(|(_, address)| *address)
     }
 
-    /// What listens where, as one line of JSON: `{"devices": [{"device", "profile",
-    /// "modbus_tcp", "unit"}…], "control": …}`.
+    /// What is served where, as one line of JSON: `{"devices": [{"device", "profile", "unit",
+    /// "transport", "port", "line"}…], "control": …}`. The transport is named as in a
+    /// configuration, and is once more the key of the port.
     pub fn announcement(&self) -> String {
         let control = self.control_address().map(|address| address.to_string());
-        let devices = self.world.listing(&self.addresses);
-        serde_json::json!({ "devices": devices, "control": control }).to_string()
+        let devices: Vec<_> = self.entrances.iter().flat_map(|way| self.listing(way)).collect();
+        json!({ "devices": devices, "control": control }).to_string()
+    }
+
+    fn listing(&self, entrance: &Entrance) -> impl Iterator<Item = serde_json::Value> {
+        let (transport, port) = (entrance.transport(), entrance.port());
+        let line = match &entrance.way {
+            Way::Stream(..) => None,
+            Way::Line(pty) => Some(pty.line().to_string()),
+        };
+        self.world.buses[entrance.bus].iter().map(move |device| {
+            json!({
+                "device": device.name,
+                "profile": device.profile.id(),
+                "unit": device.unit.0,
+                "transport": transport,
+                "port": port,
+                "line": line,
+                transport: port,
+            })
+        })
     }
 
     /// Answers until something fails; dropping the future ends it.
     pub async fn run(self) -> Result<(), SimulateError> {
         let (asks, source) = mpsc::channel(ASKS_MAX);
         let mut tasks = JoinSet::new();
-        for (bus, (listener, address)) in self.listeners.into_iter().zip(self.addresses).enumerate()
-        {
-            tasks.spawn(serve(listener, address, Port { bus, asks: asks.clone() }));
+        for Entrance { bus, framing, way } in self.entrances {
+            let port = Port { bus, framing, asks: asks.clone() };
+            match way {
+                Way::Stream(listener, address) => tasks.spawn(accept(listener, address, port)),
+                Way::Line(pty) => tasks.spawn(serve_line(pty, port)),
+            };
         }
         if let Some((listener, address)) = self.control {
-            tasks.spawn(accept_control(listener, address, asks));
+            tasks.spawn(control::accept(listener, address, asks));
         }
         tokio::select! {
             () = self.world.run(source) => Ok(()),
             Some(ended) = tasks.join_next() => ended.unwrap_or(Ok(())),
         }
     }
+}
+
+impl Entrance {
+    fn transport(&self) -> &'static str {
+        match (&self.way, self.framing) {
+            (Way::Stream(..), Framing::Tcp) => "modbus_tcp",
+            (Way::Stream(..), Framing::Rtu | Framing::Ascii) => "modbus_rtu_over_tcp",
+            (Way::Line(_), Framing::Ascii) => "modbus_ascii",
+            (Way::Line(_), Framing::Rtu | Framing::Tcp) => "modbus_rtu",
+        }
+    }
+
+    fn port(&self) -> String {
+        match &self.way {
+            Way::Stream(_, address) => address.to_string(),
+            Way::Line(pty) => pty.path().display().to_string(),
+        }
+    }
+}
+
+async fn open(door: Door) -> Result<(Framing, Way), SimulateError> {
+    let (framing, line) = match door {
+        Door::Tcp(address) | Door::RtuOverTcp(address) => {
+            let is_tcp = matches!(door, Door::Tcp(_));
+            let (listener, address) = listen(address).await?;
+            let framing = if is_tcp { Framing::Tcp } else { Framing::Rtu };
+            return Ok((framing, Way::Stream(listener, address)));
+        }
+        Door::Rtu(line) => (Framing::Rtu, line),
+        Door::Ascii(line) => (Framing::Ascii, line),
+    };
+    let SimulatedLine { line, is_echoing, link } = line;
+    let pty = Pty::open(line, is_echoing, link.clone());
+    let pty = pty.map_err(|source| SimulateError::Line { link, source })?;
+    Ok((framing, Way::Line(pty)))
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), SimulateError> {
@@ -185,82 +213,35 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Simula
     Ok((listener, bound))
 }
 
-/// The way from one listening port to the devices behind it.
-#[derive(Clone)]
-struct Port {
-    bus: usize,
-    asks: mpsc::Sender<Ask>,
-}
-
-impl Service for Port {
-    type Request = SlaveRequest<'static>;
-    type Response = Option<tokio_modbus::Response>;
-    type Exception = ExceptionCode;
-    type Future = Pin<Box<dyn Future<Output = Served> + Send>>;
-
-    fn call(&self, SlaveRequest { slave, request }: Self::Request) -> Self::Future {
-        let Self { bus, asks } = self.clone();
-        Box::pin(async move {
-            let (done, served) = oneshot::channel();
-            let ask = Ask::Modbus { bus, unit: UnitId(slave), request, done };
-            // Without the devices' owner everything is about to end.
-            if asks.send(ask).await.is_err() {
-                return Ok(None);
-            }
-            served.await.unwrap_or(Ok(None))
-        })
-    }
-}
-
-async fn serve(
+async fn accept(
     listener: TcpListener,
     address: SocketAddr,
     port: Port,
-) -> Result<(), SimulateError> {
-    let on_connected = |stream: TcpStream, _peer| {
-        let port = port.clone();
-        async move {
-            // An answer is one small segment.
-            Ok(stream.set_nodelay(true).is_ok().then_some((port, stream)))
-        }
-    };
-    let on_error = |error: io::Error| tracing::debug!(%error, "connection ended");
-    let served = Server::new(listener).serve(&on_connected, on_error).await;
-    served.map_err(|source| SimulateError::Accept { address, source })
-}
-
-async fn accept_control(
-    listener: TcpListener,
-    address: SocketAddr,
-    asks: mpsc::Sender<Ask>,
 ) -> Result<(), SimulateError> {
     let mut connections = JoinSet::new();
     loop {
         let accepted = listener.accept().await;
         let (stream, _) = accepted.map_err(|source| SimulateError::Accept { address, source })?;
         while connections.try_join_next().is_some() {}
-        if connections.len() < CONTROL_CONNECTIONS_MAX {
-            connections.spawn(control(stream, asks.clone()));
+        // An answer is one small segment.
+        if connections.len() < CONNECTIONS_MAX && stream.set_nodelay(true).is_ok() {
+            let port = port.clone();
+            connections.spawn(async move {
+                let ended = connection::serve(Medium::Stream(stream), port).await;
+                log_end(ended);
+            });
         }
     }
 }
 
-/// Serves one control connection until either side has had enough.
-async fn control(mut stream: TcpStream, asks: mpsc::Sender<Ask>) -> io::Result<()> {
-    let (reader, mut writer) = stream.split();
-    let mut reader = BufReader::new(reader);
-    loop {
-        let mut line = String::new();
-        let length = (&mut reader).take(CONTROL_LINE_MAX).read_line(&mut line).await?;
-        if length == 0 || !line.ends_with('\n') {
-            return Ok(());
-        }
-        let (done, answer) = oneshot::channel();
-        if asks.send(Ask::Control { line, done }).await.is_err() {
-            return Ok(());
-        }
-        let Ok(answer) = answer.await else { return Ok(()) };
-        writer.write_all(answer.as_bytes()).await?;
-        writer.write_all(b"\n").await?;
+fn log_end(ended: io::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
     }
+}
+
+async fn serve_line(pty: Pty, port: Port) -> Result<(), SimulateError> {
+    let path = pty.path().to_path_buf();
+    let served = connection::serve(Medium::Line(pty), port).await;
+    served.map_err(|source| SimulateError::Serve { path, source })
 }

@@ -1,61 +1,66 @@
 //! Owner of all simulated devices: answers requests and control lines, one after the other.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 
-use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, Table, UnitId, WriteRequest};
-use fieldgate_model::{Millis, Value};
-use serde::Deserialize;
+use fieldgate_modbus::register::{Address, UnitId};
+use fieldgate_model::Millis;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
-use tokio_modbus::{ExceptionCode, Request, Response};
 
-use super::device::{Device, PinError, Refusal};
+use super::control::{Line, LineError, value_of};
+use super::device::Device;
+use super::faults::{Fate, Wire};
+use super::frame::Framing;
+use super::pdu::{self, Wanted};
 use crate::clock::Clock;
 
-/// What a server gives back: nothing means silence.
-pub(super) type Served = Result<Option<Response>, ExceptionCode>;
+/// An answer, and what happens to it on its way.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) pdu: Vec<u8>,
+    pub(super) wire: Wire,
+}
 
 /// Something that a connection wants.
+#[derive(Debug)]
 pub(super) enum Ask {
-    Modbus { bus: usize, unit: UnitId, request: Request<'static>, done: oneshot::Sender<Served> },
-    Control { line: String, done: oneshot::Sender<String> },
+    Modbus {
+        bus: usize,
+        framing: Framing,
+        unit: UnitId,
+        pdu: Vec<u8>,
+        /// Nothing means silence.
+        done: oneshot::Sender<Option<Answer>>,
+    },
+    Control {
+        line: String,
+        done: oneshot::Sender<String>,
+    },
 }
 
 /// All simulated devices, by bus.
 pub(super) struct World {
     pub(super) buses: Vec<Vec<Device>>,
+    pub(super) silent_units: BTreeSet<UnitId>,
+    pub(super) life: Life,
     pub(super) clock: Clock,
     pub(super) started: Millis,
 }
 
-/// One line of a control connection.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    #[serde(default)]
-    counts: bool,
-    device: Option<String>,
-    signal: Option<String>,
-    register: Option<String>,
-    /// Absent or null lets a signal move again.
-    value: Option<serde_json::Value>,
-    silent: Option<bool>,
+/// When everything falls silent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life {
+    pub(super) die_after: Option<Millis>,
+    pub(super) revive_after: Option<Millis>,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum LineError {
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
-    #[error("no device `{0}`")]
-    NoDevice(String),
-    #[error("`{0}` is not a value")]
-    Value(serde_json::Value),
-    #[error("`{0}` is not a register, or its value not a word")]
-    Register(String),
-    #[error("nothing asked: give `counts`, or `device` with `signal`, `register` or `silent`")]
-    Nothing,
-    #[error(transparent)]
-    Pin(#[from] PinError),
+impl Life {
+    /// Whether all is silent at this time after the start.
+    fn is_over(self, time: Millis) -> bool {
+        let Some(death) = self.die_after else { return false };
+        let revival = self.revive_after.map(|after| death + after);
+        death <= time && revival.is_none_or(|revival| time < revival)
+    }
 }
 
 impl World {
@@ -63,10 +68,10 @@ impl World {
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
         while let Some(ask) = asks.recv().await {
             match ask {
-                Ask::Modbus { bus, unit, request, done } => {
+                Ask::Modbus { bus, framing, unit, pdu, done } => {
                     let time = self.clock.now().since(self.started);
                     // The connection may have ended meanwhile.
-                    drop(done.send(self.serve(bus, unit, &request, time)));
+                    drop(done.send(self.serve(bus, framing, unit, &pdu, time)));
                 }
                 Ask::Control { line, done } => {
                     let answer = match self.control(&line) {
@@ -79,48 +84,35 @@ impl World {
         }
     }
 
-    fn serve(&mut self, bus: usize, unit: UnitId, request: &Request<'_>, time: Millis) -> Served {
-        let device = self.buses[bus].iter_mut().find(|device| device.unit == unit);
-        // As a gateway does whose serial line has nobody at this address.
-        let device = device.ok_or(ExceptionCode::GatewayTargetDevice)?;
-        if device.is_silent {
-            return Ok(None);
+    fn serve(
+        &mut self,
+        bus: usize,
+        framing: Framing,
+        unit: UnitId,
+        request: &[u8],
+        time: Millis,
+    ) -> Option<Answer> {
+        if self.life.is_over(time) || self.silent_units.contains(&unit) {
+            return None;
         }
-        let asked = wanted(request).ok_or(ExceptionCode::IllegalFunction)?;
-        let response = match asked {
-            Wanted::Read(read) => match (read.table, device.read(read, time)?) {
-                (Table::Coil, ReadReply::Bits(bits)) => Response::ReadCoils(bits),
-                (Table::DiscreteInput, ReadReply::Bits(bits)) => Response::ReadDiscreteInputs(bits),
-                (Table::InputRegister, ReadReply::Registers(words)) => {
-                    Response::ReadInputRegisters(words)
-                }
-                (Table::HoldingRegister, ReadReply::Registers(words)) => {
-                    Response::ReadHoldingRegisters(words)
-                }
-                (_, ReadReply::Bits(_) | ReadReply::Registers(_)) => {
-                    return Err(ExceptionCode::ServerDeviceFailure);
-                }
-            },
-            Wanted::Write(write) => {
-                device.write(&write, time)?;
-                match write {
-                    WriteRequest::Coil { offset, on } => Response::WriteSingleCoil(offset, on),
-                    WriteRequest::Register { offset, word } => {
-                        Response::WriteSingleRegister(offset, word)
-                    }
-                    WriteRequest::Coils { start, states } => {
-                        Response::WriteMultipleCoils(start, length(states.len()))
-                    }
-                    WriteRequest::Registers { start, words } => {
-                        Response::WriteMultipleRegisters(start, length(words.len()))
-                    }
-                    WriteRequest::MaskRegister { offset, and, or } => {
-                        Response::MaskWriteRegister(offset, and, or)
-                    }
-                }
+        let is_gateway = framing == Framing::Tcp;
+        let devices = &mut self.buses[bus];
+        if unit == UnitId(0) && !is_gateway {
+            // All obey a broadcast, and none may answer it.
+            for device in devices {
+                drop(perform(device, request, time));
             }
-        };
-        Ok(Some(response))
+            return None;
+        }
+        match devices.iter_mut().find(|device| device.unit == unit) {
+            Some(device) => answer(device, framing, request, time),
+            // As a gateway does whose line has nobody at this address.
+            None if is_gateway => {
+                let pdu = pdu::exception(request, pdu::NOBODY_THERE);
+                Some(Answer { pdu, wire: Wire::default() })
+            }
+            None => None,
+        }
     }
 
     fn control(&mut self, line: &str) -> Result<serde_json::Value, LineError> {
@@ -128,17 +120,24 @@ impl World {
         if line.counts {
             return Ok(self.counts());
         }
-        let name = line.device.ok_or(LineError::Nothing)?;
         let mut devices = self.buses.iter_mut().flatten();
+        let name = match (line.device, &line.faults) {
+            (Some(name), _) => name,
+            (None, Some(faults)) => {
+                devices.for_each(|device| device.faults.set(faults.clone()));
+                return Ok(json!({ "ok": true }));
+            }
+            (None, None) => return Err(LineError::Nothing),
+        };
         let device = devices.find(|device| device.name == name);
         let device = device.ok_or(LineError::NoDevice(name))?;
         let value = line.value;
-        match (line.signal, line.register, line.silent) {
-            (Some(signal), None, None) => {
+        match (line.signal, line.register, line.silent, line.faults) {
+            (Some(signal), None, None, None) => {
                 let value = value.map(|value| value_of(&value).ok_or(LineError::Value(value)));
                 device.pin(&signal, value.transpose()?.as_ref())?;
             }
-            (None, Some(register), None) => {
+            (None, Some(register), None, None) => {
                 let address = register.parse::<Address>().ok();
                 let word = value.and_then(|value| u16::try_from(value.as_u64()?).ok());
                 let (Some(address), Some(word)) = (address, word) else {
@@ -146,8 +145,9 @@ impl World {
                 };
                 device.pin_words(address.table, address.offset, &[word]);
             }
-            (None, None, Some(is_silent)) => device.is_silent = is_silent,
-            (_, _, _) => return Err(LineError::Nothing),
+            (None, None, Some(is_silent), None) => device.is_silent = is_silent,
+            (None, None, None, Some(faults)) => device.faults.set(faults),
+            (_, _, _, _) => return Err(LineError::Nothing),
         }
         Ok(json!({ "ok": true }))
     }
@@ -158,90 +158,76 @@ impl World {
                 "reads": device.reads,
                 "requests": device.requests,
                 "writes": device.writes,
+                "faults": device.faults.counts(),
             });
             (device.name.clone(), counts)
         };
         let counts: serde_json::Map<_, _> = self.buses.iter().flatten().map(count).collect();
         json!({ "counts": counts })
     }
+}
 
-    /// What is served where, for whoever is to connect.
-    pub(super) fn listing(&self, addresses: &[SocketAddr]) -> serde_json::Value {
-        let buses = self.buses.iter().zip(addresses);
-        let devices = buses.flat_map(|(devices, address)| {
-            devices.iter().map(move |device| {
-                json!({
-                    "device": device.name,
-                    "profile": device.profile.id(),
-                    "modbus_tcp": address.to_string(),
-                    "unit": device.unit.0,
-                })
-            })
-        });
-        devices.collect()
+/// What a device answers, if anything gets out.
+fn answer(device: &mut Device, framing: Framing, request: &[u8], time: Millis) -> Option<Answer> {
+    if device.is_silent {
+        return None;
     }
-}
-
-/// What a request wants of a device.
-enum Wanted {
-    Read(ReadRequest),
-    Write(WriteRequest),
-}
-
-/// `None` for the functions that no profile uses.
-fn wanted(request: &Request<'_>) -> Option<Wanted> {
-    let read = |table, start: &u16, count: &u16| {
-        Some(Wanted::Read(ReadRequest { table, start: *start, count: *count }))
+    let (reads, requests) = (device.reads, device.requests);
+    let (pdu, wire) = match device.faults.draw(framing) {
+        Fate::Busy(wire) => (pdu::exception(request, pdu::BUSY), Some(wire)),
+        Fate::Dropped => (served(device, request, time), None),
+        Fate::Served(wire) => (served(device, request, time), Some(wire)),
     };
-    match request {
-        Request::ReadCoils(start, count) => read(Table::Coil, start, count),
-        Request::ReadDiscreteInputs(start, count) => read(Table::DiscreteInput, start, count),
-        Request::ReadInputRegisters(start, count) => read(Table::InputRegister, start, count),
-        Request::ReadHoldingRegisters(start, count) => read(Table::HoldingRegister, start, count),
-        Request::WriteSingleCoil(offset, on) => {
-            Some(Wanted::Write(WriteRequest::Coil { offset: *offset, on: *on }))
+    // A read that the asker learns nothing from is none.
+    if wire.as_ref().is_none_or(Wire::is_useless) {
+        (device.reads, device.requests) = (reads, requests);
+    }
+    Some(Answer { pdu, wire: wire? })
+}
+
+fn served(device: &mut Device, request: &[u8], time: Millis) -> Vec<u8> {
+    perform(device, request, time).unwrap_or_else(|code| pdu::exception(request, code))
+}
+
+/// Does what a request wants; gives the answer, or the exception code.
+fn perform(device: &mut Device, request: &[u8], time: Millis) -> Result<Vec<u8>, u8> {
+    let wanted = pdu::wanted(request)?;
+    let ranges = wanted.ranges();
+    if let Some(code) = ranges.into_iter().find_map(|range| device.faults.refusal(range)) {
+        return Err(code);
+    }
+    let function = request.first().copied().unwrap_or_default();
+    match wanted {
+        Wanted::Read(read) => Ok(pdu::read_answer(function, &device.read(read, time)?)),
+        Wanted::Write(write) => {
+            device.write(&write, time)?;
+            Ok(pdu::write_answer(request))
         }
-        Request::WriteSingleRegister(offset, word) => {
-            Some(Wanted::Write(WriteRequest::Register { offset: *offset, word: *word }))
+        Wanted::ReadWrite { read, write } => {
+            device.write(&write, time)?;
+            Ok(pdu::read_answer(function, &device.read(read, time)?))
         }
-        Request::WriteMultipleCoils(start, states) => {
-            Some(Wanted::Write(WriteRequest::Coils { start: *start, states: states.to_vec() }))
-        }
-        Request::WriteMultipleRegisters(start, words) => {
-            Some(Wanted::Write(WriteRequest::Registers { start: *start, words: words.to_vec() }))
-        }
-        Request::MaskWriteRegister(offset, and, or) => {
-            let (offset, and, or) = (*offset, *and, *or);
-            Some(Wanted::Write(WriteRequest::MaskRegister { offset, and, or }))
-        }
-        Request::ReportServerId
-        | Request::ReadWriteMultipleRegisters(..)
-        | Request::ReadDeviceIdentification(..)
-        | Request::Custom(..) => None,
+        Wanted::ServerId => Ok(pdu::server_id(&device.profile.id())),
+        Wanted::DeviceId { level, object } => pdu::device_id(level, object, &device.identity()),
     }
 }
 
-/// A frame holds fewer than 2,000 items.
-fn length(items: usize) -> u16 {
-    u16::try_from(items).unwrap_or(u16::MAX)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn value_of(value: &serde_json::Value) -> Option<Value> {
-    if let Some(on) = value.as_bool() {
-        return Some(Value::Bool(on));
-    }
-    if let Some(text) = value.as_str() {
-        return Some(Value::Text(text.to_owned()));
-    }
-    let unsigned = value.as_u64().map(Value::Unsigned);
-    unsigned.or(value.as_i64().map(Value::Int)).or(value.as_f64().map(Value::Float64))
-}
-
-impl From<Refusal> for ExceptionCode {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Address => Self::IllegalDataAddress,
-            Refusal::Value => Self::IllegalDataValue,
-        }
+    #[test]
+    fn a_life_ends_and_may_go_on() {
+        let check = |die, revive, time, expected| {
+            let millis = |seconds: Option<u64>| seconds.map(Millis::from_secs);
+            let life = Life { die_after: millis(die), revive_after: millis(revive) };
+            assert_eq!(life.is_over(Millis::from_secs(time)), expected, "{life:?} at {time} s");
+        };
+        check(None, Some(1), 100, false);
+        check(Some(60), None, 59, false);
+        check(Some(60), None, 60, true);
+        check(Some(60), None, 6_000, true);
+        check(Some(60), Some(10), 69, true);
+        check(Some(60), Some(10), 70, false);
     }
 }

@@ -1,6 +1,8 @@
 //! A hand-made Modbus TCP server that can misbehave, and a bus that polls it.
 #![allow(dead_code, reason = "each test file uses its own part of the kit")]
 
+pub(crate) mod serial;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -41,6 +43,8 @@ pub(crate) enum Bad {
     Silence,
     /// One byte of the good answer at a time, too slowly to come to an end.
     Drip,
+    /// One byte of the good answer at a time, in time.
+    Bytewise,
     /// The good answer, after the timeout.
     Late,
 }
@@ -131,21 +135,24 @@ async fn respond(bad: Option<Bad>, request: Request, stream: &mut TcpStream) -> 
             return false;
         }
         Some(Bad::Silence) => return true,
-        Some(Bad::Drip) => {
-            for byte in good {
-                if stream.write_all(&[byte]).await.is_err() {
-                    return false;
-                }
-                sleep(TIMEOUT / 4).await;
-            }
-            return true;
-        }
+        Some(Bad::Drip) => return drip(&good, TIMEOUT / 4, stream).await,
+        Some(Bad::Bytewise) => return drip(&good, TIMEOUT / 100, stream).await,
         Some(Bad::Late) => {
             sleep(TIMEOUT + TIMEOUT / 4).await;
             good
         }
     };
     stream.write_all(&bytes).await.is_ok()
+}
+
+async fn drip(bytes: &[u8], pause: Duration, stream: &mut TcpStream) -> bool {
+    for byte in bytes {
+        if stream.write_all(&[*byte]).await.is_err() {
+            return false;
+        }
+        sleep(pause).await;
+    }
+    true
 }
 
 fn good_answer(request: Request) -> Vec<u8> {

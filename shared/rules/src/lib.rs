@@ -9,7 +9,6 @@ pub mod encode;
 pub mod interpret;
 mod number;
 pub mod plan;
-pub mod poll;
 pub mod profile;
 pub mod schedule;
 pub mod signal;

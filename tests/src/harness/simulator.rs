@@ -20,6 +20,7 @@ const ANSWER_AT_MOST: Duration = Duration::from_secs(10);
 /// A simulator with one device a profile, named like it, with unit ids from 1.
 pub struct Simulator {
     process: Process,
+    announced: Value,
     listen: String,
     control: String,
 }
@@ -36,8 +37,19 @@ pub struct Counts {
 impl Simulator {
     /// Serves `profiles` (names or files) on a free loopback port.
     pub fn start(name: &str, profiles: &[&str], folder: &Path) -> Result<Self> {
-        let flags = ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"];
-        let arguments = ["simulate"].into_iter().chain(profiles.iter().copied()).chain(flags);
+        Self::start_with(name, profiles, &[], folder)
+    }
+
+    /// The same, with further `flags` of the verb.
+    pub fn start_with(
+        name: &str,
+        profiles: &[&str],
+        flags: &[&str],
+        folder: &Path,
+    ) -> Result<Self> {
+        let usual = ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"];
+        let arguments = ["simulate"].into_iter().chain(profiles.iter().copied());
+        let arguments = arguments.chain(usual).chain(flags.iter().copied());
         let mut process = Process::start(name, &binary("fieldgate")?, arguments, folder)?;
         let line = process.first_json_line(START_AT_MOST)?;
         let address = |pointer: &str| -> Result<String> {
@@ -45,12 +57,20 @@ impl Simulator {
             text.map(str::to_owned).with_context(|| format!("`{pointer}` is not in {line}"))
         };
         let (listen, control) = (address("/devices/0/modbus_tcp")?, address("/control")?);
-        Ok(Self { process, listen, control })
+        Ok(Self { process, announced: line, listen, control })
     }
 
     /// `host:port` of its Modbus TCP server.
     pub fn listen(&self) -> &str {
         &self.listen
+    }
+
+    /// Address or path of another way to the devices, named as in a configuration.
+    pub fn port(&self, transport: &str) -> Result<&str> {
+        let devices = self.announced.get("devices").and_then(Value::as_array);
+        let mut ports = devices.into_iter().flatten().filter_map(|device| device.get(transport));
+        let port = ports.next().and_then(Value::as_str);
+        port.with_context(|| format!("no `{transport}` in {}", self.announced))
     }
 
     /// Its process.

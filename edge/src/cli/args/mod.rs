@@ -1,8 +1,8 @@
 //! What can be written on the command line.
 
 mod live;
+pub(super) mod simulate;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -12,6 +12,7 @@ use fieldgate_model::Millis;
 pub(super) use self::live::{
     DecodeArgs, ExplainArgs, LineArgs, Mode, ParityArg, ReadArgs, ScanArgs, TopArgs, TraceArgs,
 };
+use self::simulate::SimulateArgs;
 use crate::config::parse_duration;
 
 /// Polls field devices, raises alarms, keeps everything until the cloud has it, and writes what it
@@ -169,16 +170,9 @@ Examples:
         #[command(subcommand)]
         verb: ParserVerb,
     },
-    /// Serve simulated Modbus TCP devices whose values move
-    #[command(after_help = "\
-Examples:
-  fieldgate simulate demo-meter demo-pump
-  fieldgate simulate my-device.toml --listen 127.0.0.1:5021
-  fieldgate simulate demo-meter --listen 127.0.0.1:0 --control 127.0.0.1:0 --json
-
-Unit ids count from 1 in the order given. --control takes one JSON object a line:
-  {\"device\": \"demo-meter\", \"signal\": \"voltage_l1\", \"value\": 260}")]
-    Simulate(SimulateArgs),
+    /// Serve simulated Modbus devices whose values move, and whose answers go wrong on demand
+    #[command(after_help = simulate::AFTER_HELP)]
+    Simulate(Box<SimulateArgs>),
     /// Look at profiles
     #[command(after_help = "\
 Examples:
@@ -284,22 +278,6 @@ pub(super) struct ParserTestArgs {
     #[arg(long, value_name = "JSON")]
     pub(super) frame: Option<String>,
     /// Print one JSON object.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct SimulateArgs {
-    /// Name of a profile, or path of its file.
-    #[arg(value_name = "PROFILE", required = true)]
-    pub(super) profiles: Vec<String>,
-    /// Where to listen; port 0 for any.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5020")]
-    pub(super) listen: SocketAddr,
-    /// Where to take control lines; port 0 for any.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) control: Option<SocketAddr>,
-    /// Announce what listens where as one line of JSON.
     #[arg(long)]
     pub(super) json: bool,
 }

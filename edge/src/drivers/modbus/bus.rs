@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::future::pending;
-use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_modbus::client::Ticket;
@@ -13,22 +12,19 @@ use fieldgate_model::{Cause, Millis};
 use fieldgate_rules::schedule::{
     Flight, JOBS_MAX, Jitter, JobId, PollDevice, PollEffect, PollSlot, Schedule, ScheduleOptions,
 };
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::job::{Jobs, Taker};
+use super::job::Jobs;
+use super::taking::Taking;
+use super::tell::Teller;
 use super::wire::{Change, Wire, WireEvent, WireSetup};
 use super::{BusChannels, BusSetup};
 use crate::clock::Clock;
 use crate::config::Endpoint;
-use crate::drivers::{DeviceIndex, Frame, Job, LinkState};
+use crate::drivers::{DeviceIndex, Frame, Job};
 
-/// Longest that somebody may have the line for himself: a scan of all units at one speed takes
-/// less, and a forgotten terminal stops the polls no longer than this.
-const HOLD_MAX: Millis = Millis::from_secs(600);
-/// How often the counters of the line are shown.
-const SHOW_EVERY: Millis = Millis::from_secs(1);
 /// Rounds in which schedule and line may call each other in one turn; what is left over waits for
 /// the next, behind what has come in the meantime.
 const ROUNDS_MAX: usize = 32;
@@ -56,8 +52,9 @@ pub(super) struct Bus {
     flying: Vec<(Ticket, Flying)>,
     last_ticket: u64,
     taking: Taking,
-    show_at: Millis,
-    channels: BusChannels,
+    teller: Teller,
+    jobs_in: mpsc::Receiver<Job>,
+    frames: mpsc::Sender<Frame>,
     clock: Clock,
 }
 
@@ -87,20 +84,6 @@ enum Whose {
     Job { id: JobId, step: usize },
 }
 
-/// Whether somebody has the line for himself.
-enum Taking {
-    No,
-    /// What is in flight comes first.
-    Asked(Taker),
-    Taken {
-        released: oneshot::Receiver<()>,
-        since: Millis,
-    },
-    /// Nobody has it: the bus is ending.
-    Ending,
-    Ended,
-}
-
 impl Bus {
     pub(super) fn new(setup: BusSetup, channels: BusChannels, clock: Clock) -> Self {
         let in_flight_max = match setup.endpoint {
@@ -120,7 +103,7 @@ impl Bus {
             pause: setup.pause,
             purpose: format!("bus `{}`", setup.name),
         });
-        wire.show(Arc::clone(&setup.name), channels.tap.clone());
+        wire.show(setup.name, channels.tap);
         let poll_device = |device: &super::BusDevice| PollDevice {
             unit: device.unit,
             every: device.every,
@@ -145,15 +128,16 @@ impl Bus {
             flying: Vec::new(),
             last_ticket: 0,
             taking: Taking::No,
-            show_at: Millis(0),
-            channels,
+            teller: Teller::new(channels.status),
+            jobs_in: channels.jobs,
+            frames: channels.frames,
             clock,
         }
     }
 
     /// The next thing that happens; `None` to stop.
     pub(super) async fn select(&mut self) -> Option<Event> {
-        if self.channels.frames.is_closed() || matches!(self.taking, Taking::Ended) {
+        if self.frames.is_closed() || matches!(self.taking, Taking::Ended) {
             return None;
         }
         let now = self.clock.now();
@@ -166,18 +150,12 @@ impl Bus {
                 None => pending().await,
             }
         };
-        let is_open = !matches!(self.taking, Taking::Ending) && self.jobs.len() < JOBS_MAX;
-        let released = async {
-            match &mut self.taking {
-                Taking::Taken { released, .. } => drop(released.await),
-                Taking::No | Taking::Asked(_) | Taking::Ending | Taking::Ended => pending().await,
-            }
-        };
+        let is_open = !self.taking.is_final() && self.jobs.len() < JOBS_MAX;
         Some(tokio::select! {
             biased;
             event = self.wire.event() => Event::Wire(event),
-            job = self.channels.jobs.recv(), if is_open => Event::Job(job),
-            () = released => Event::Released,
+            job = self.jobs_in.recv(), if is_open => Event::Job(job),
+            () = self.taking.released() => Event::Released,
             () = due => Event::Due,
         })
     }
@@ -193,37 +171,29 @@ impl Bus {
             }
             Event::Released => self.release(),
             Event::Due => {
-                if self.hold_ends().is_some_and(|at| at <= now) {
-                    tracing::warn!(bus = self.name(), "the line was not given back in time");
+                if self.taking.ends().is_some_and(|at| at <= now) {
+                    tracing::warn!(bus = self.teller.name(), "the line was not given back in time");
                     self.release();
                 }
                 self.wire.handle_timeout(now);
             }
         }
         self.turn(now);
-        self.note_link();
-        self.show(now);
+        self.teller.link(self.taking.since(), self.schedule.link_is_usable(), self.wire.is_open());
+        self.teller.line(self.wire.counters(), || self.schedule.load(now), now);
     }
 
     fn poll_timeout(&self) -> Option<Millis> {
-        let times = [self.schedule.poll_timeout(), self.wire.poll_timeout(), self.hold_ends()];
+        let times = [self.schedule.poll_timeout(), self.wire.poll_timeout(), self.taking.ends()];
         times.into_iter().flatten().min()
-    }
-
-    fn hold_ends(&self) -> Option<Millis> {
-        match &self.taking {
-            Taking::Taken { since, .. } => Some(*since + HOLD_MAX),
-            Taking::No | Taking::Asked(_) | Taking::Ending | Taking::Ended => None,
-        }
     }
 
     fn apply_wire(&mut self, event: WireEvent, now: Millis) {
         match self.wire.apply(event, now) {
             Change::None | Change::Lost => {}
-            Change::Opened => self.channels.status.send_modify(|status| status.trouble = None),
+            Change::Opened => self.teller.opened(),
             Change::Refused(error) => {
-                let words = format!("{}; {}", crate::telemetry::chain(&error), error.hint());
-                self.channels.status.send_modify(|status| status.trouble = Some(words));
+                self.teller.refused(&error);
                 for flying in std::mem::take(&mut self.queue) {
                     self.settle(flying, Err(Fault::NoLink), now);
                 }
@@ -312,7 +282,7 @@ impl Bus {
             PollEffect::Replanned { .. } => {}
             PollEffect::JobDone { job, rest } => {
                 self.jobs.finish(job, rest);
-                self.channels.status.send_modify(|status| status.jobs += 1);
+                self.teller.job_done();
             }
             PollEffect::JobExpired { job } => self.jobs.expire(job),
             PollEffect::Held => self.hold(now),
@@ -379,17 +349,11 @@ impl Bus {
         let replies = replies.map(|reply| reply.unwrap_or(Err(missing)));
         let replies = device.requests.iter().copied().zip(replies).collect();
         let frame = Frame { device: device.index, at, replies, learned: None };
-        let skipped = match self.channels.frames.try_send(frame) {
-            Ok(()) => 0,
-            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => 1,
+        let is_skipped = match self.frames.try_send(frame) {
+            Ok(()) => false,
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => true,
         };
-        let polled = self.schedule.snapshot(slot);
-        self.channels.status.send_modify(|status| {
-            status.frames_skipped += skipped;
-            if let (Some(device), Some(polled)) = (status.devices.get_mut(slot.0), polled) {
-                device.polled.clone_from(polled);
-            }
-        });
+        self.teller.cycle(slot, self.schedule.snapshot(slot), is_skipped);
     }
 
     /// Nothing is in flight, and nothing will be until the line is given back.
@@ -398,7 +362,7 @@ impl Bus {
             Taking::Asked(taker) => {
                 self.wire.close(now);
                 self.taking = Taking::Taken { released: taker.released, since: now };
-                tracing::info!(bus = self.name(), "the line is taken");
+                tracing::info!(bus = self.teller.name(), "the line is taken");
                 if taker.granted.send(()).is_err() {
                     self.release();
                 }
@@ -409,53 +373,9 @@ impl Bus {
     }
 
     fn release(&mut self) {
-        tracing::info!(bus = self.name(), "the line is given back");
+        tracing::info!(bus = self.teller.name(), "the line is given back");
         self.taking = Taking::No;
         self.schedule.handle_release();
-    }
-
-    fn note_link(&mut self) {
-        let before = self.channels.status.borrow().link;
-        let state = match (&self.taking, self.schedule.link_is_usable(), self.wire.is_open()) {
-            (Taking::Taken { since, .. }, ..) => LinkState::Taken { since: *since },
-            (_, false, _) => LinkState::Down,
-            (_, true, true) => LinkState::Up,
-            // Closed for a moment; that says nothing about the host.
-            (_, true, false) => match before {
-                LinkState::Taken { .. } => LinkState::Untried,
-                LinkState::Untried | LinkState::Up | LinkState::Down => before,
-            },
-        };
-        if state == before {
-            return;
-        }
-        self.channels.status.send_modify(|status| status.link = state);
-        let status = self.channels.status.borrow();
-        match state {
-            LinkState::Up => tracing::info!(bus = status.name, "link is up"),
-            LinkState::Down => {
-                let why = status.trouble.as_deref().unwrap_or("the other end closed it");
-                tracing::warn!(bus = status.name, why, "link is down");
-            }
-            LinkState::Untried | LinkState::Taken { .. } => {}
-        }
-    }
-
-    /// Shows the counters of the line, but not at every turn.
-    fn show(&mut self, now: Millis) {
-        if now < self.show_at {
-            return;
-        }
-        self.show_at = now + SHOW_EVERY;
-        let (counters, load) = (self.wire.counters(), self.schedule.load(now));
-        self.channels.status.send_modify(|status| {
-            status.counters.clone_from(counters);
-            status.load = load;
-        });
-    }
-
-    fn name(&self) -> String {
-        self.channels.status.borrow().name.clone()
     }
 }
 

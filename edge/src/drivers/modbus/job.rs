@@ -143,13 +143,12 @@ impl Jobs {
                 drop(done.send(replies.into_iter().map(rest).collect()));
             }
             Open::Write { read_back, written, shown, done, .. } => {
-                let result = match written.unwrap_or(Err(Cause::from(rest))) {
-                    Err(cause) => WriteResult::Failed(cause),
-                    Ok(()) => {
-                        let shown = shown.unwrap_or(Err(Cause::from(rest)));
-                        WriteResult::Written { read_back: read_back.map(|_| shown) }
-                    }
-                };
+                let rest = Cause::from(rest);
+                let shown = || read_back.map(|_| shown.unwrap_or(Err(rest)));
+                let written = written.unwrap_or(Err(rest));
+                let result = written.map_or_else(WriteResult::Failed, |()| WriteResult::Written {
+                    read_back: shown(),
+                });
                 drop(done.send(result));
             }
             Open::Transact { outcome, done, .. } => {

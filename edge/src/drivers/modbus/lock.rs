@@ -103,13 +103,12 @@ fn open(path: &Path) -> io::Result<File> {
     // Without O_CREAT first: in a sticky folder it fails on the file of another user.
     let existing =
         |write| OpenOptions::new().read(true).write(write).custom_flags(flags).open(path);
-    let found = existing(true).or_else(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => existing(false),
-        _ => Err(error),
-    });
-    match found {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        found => return found,
+    let mut found = existing(true);
+    if found.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        found = existing(false);
+    }
+    if !found.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return found;
     }
     let made =
         OpenOptions::new().read(true).write(true).create_new(true).custom_flags(flags).open(path);

@@ -16,14 +16,17 @@ mod link;
 mod lock;
 mod port;
 mod rs485;
+mod taking;
+mod tell;
 mod timing;
 mod wire;
 
 use std::sync::Arc;
 
-use fieldgate_modbus::register::UnitId;
+use fieldgate_modbus::register::{ReadRequest, UnitId};
 use fieldgate_model::Millis;
-use fieldgate_rules::schedule::PollRequest;
+use fieldgate_rules::profile::Profile;
+use fieldgate_rules::schedule::{Class, PollRequest};
 use tokio::sync::{broadcast, mpsc, watch};
 
 pub use self::link::OpenError;
@@ -31,9 +34,9 @@ pub use self::lock::Holder;
 pub use self::port::PortError;
 
 use self::bus::Bus;
-use super::{BusStatus, DeviceIndex, Frame, Job, Tapped};
+use super::{BusHandle, BusStatus, DeviceIndex, Frame, Job, TAPPED_MAX, Tapped};
 use crate::clock::Clock;
-use crate::config::Endpoint;
+use crate::config::{BusConfig, Endpoint};
 
 /// What a bus needs to know.
 #[derive(Debug, Clone)]
@@ -52,6 +55,21 @@ pub struct BusSetup {
     pub close_after_cycle: bool,
     /// Who is on it.
     pub devices: Vec<BusDevice>,
+}
+
+impl BusSetup {
+    /// The bus as it was configured, with these devices on it.
+    pub fn new(config: &BusConfig, devices: Vec<BusDevice>) -> Self {
+        Self {
+            name: config.name.as_str().into(),
+            endpoint: config.endpoint.clone(),
+            timeout: config.timeout,
+            pause: config.pause,
+            dead_share: config.dead_share,
+            close_after_cycle: config.close_after_cycle,
+            devices,
+        }
+    }
 }
 
 /// A device on a bus.
@@ -79,6 +97,30 @@ pub struct BusChannels {
     pub status: watch::Sender<BusStatus>,
     /// What goes over its line.
     pub tap: broadcast::Sender<Arc<Tapped>>,
+}
+
+impl BusChannels {
+    /// The channels of a bus, and the other ends of them. So many jobs may wait.
+    pub fn new(
+        setup: &BusSetup,
+        jobs_max: usize,
+        frames: mpsc::Sender<Frame>,
+    ) -> (Self, BusHandle) {
+        let (jobs, jobs_out) = mpsc::channel(jobs_max);
+        let (status, shown) = watch::channel(BusStatus::new(setup));
+        let tap = broadcast::Sender::new(TAPPED_MAX);
+        let handle = BusHandle { jobs, status: shown, tap: tap.clone() };
+        (Self { jobs: jobs_out, frames, status, tap }, handle)
+    }
+}
+
+/// What one poll of a device asks, and what of it an alarm watches.
+pub fn polls_of(profile: &Profile) -> Vec<PollRequest> {
+    let class = |request: ReadRequest| {
+        if profile.is_watched(request) { Class::AlarmSignal } else { Class::Poll }
+    };
+    let poll = |request| PollRequest { class: class(request), request };
+    profile.plan().into_iter().map(poll).collect()
 }
 
 /// Runs the bus until its jobs are closed or nobody takes its frames any more.

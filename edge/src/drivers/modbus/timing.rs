@@ -56,8 +56,7 @@ fn answered(request: &Request) -> u64 {
         2 + if read.table.is_bits() { items.div_ceil(8) } else { 2 * items }
     };
     match request {
-        Request::Read(request) => read(request),
-        Request::ReadWrite { read: request, .. } => read(request),
+        Request::Read(request) | Request::ReadWrite { read: request, .. } => read(request),
         Request::Write(WriteRequest::MaskRegister { .. }) => HEAD + 2,
         Request::Write(
             WriteRequest::Coil { .. }

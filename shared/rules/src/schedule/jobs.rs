@@ -60,6 +60,10 @@ impl Job {
         self.step > 0 || self.retries > 0
     }
 
+    pub(super) fn is_in_flight(&self) -> bool {
+        matches!(self.state, JobState::InFlight { .. })
+    }
+
     /// Whether it must come to its end before the bus can be held.
     pub(super) fn has_begun(&self) -> bool {
         match self.state {

@@ -70,7 +70,11 @@ impl Schedule {
                 *best = Some(candidate);
             }
         });
-        let class = self.turns.take(best.map(|candidate| candidate.is_some()))?;
+        let mut waits = [false; 5];
+        for job in self.jobs.iter().filter(|job| !job.is_in_flight()) {
+            waits[job.spec.class.rank()] = true;
+        }
+        let class = self.turns.take(best.map(|candidate| candidate.is_some()), waits)?;
         best[class.rank()]
     }
 

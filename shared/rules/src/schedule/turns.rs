@@ -18,19 +18,29 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// Which of the classes that are ready has its turn; `None` if none is ready.
-    pub(super) fn take(&mut self, is_ready: [bool; 5]) -> Option<Class> {
+    /// Which of the classes that are ready has its turn; `None` if none is ready. `waits` tells of
+    /// those that would be ready if there were room with their unit: turns that pass meanwhile
+    /// count, or else a unit that is always full would never have room for them.
+    pub(super) fn take(&mut self, is_ready: [bool; 5], waits: [bool; 5]) -> Option<Class> {
         if is_ready == [false; 5] {
             return None;
         }
         for class in Class::ALL {
             let rank = class.rank();
-            let is_ahead = is_ready.iter().skip(rank + 1).any(|ready| *ready);
-            if is_ready[rank] && !(is_ahead && self.in_a_row[rank] >= IN_A_ROW_MAX) {
-                self.in_a_row[rank] = if is_ahead { self.in_a_row[rank] + 1 } else { 0 };
+            let below = rank + 1;
+            let is_ahead_of_ready = is_ready.iter().skip(below).any(|ready| *ready);
+            let is_ahead_of_waiting = waits.iter().skip(below).any(|waits| *waits);
+            let has_had_enough = is_ahead_of_ready && self.in_a_row[rank] >= IN_A_ROW_MAX;
+            if is_ready[rank] && !has_had_enough {
+                let in_a_row = (self.in_a_row[rank] + 1).min(IN_A_ROW_MAX);
+                let counts = is_ahead_of_ready || is_ahead_of_waiting;
+                self.in_a_row[rank] = if counts { in_a_row } else { 0 };
                 return Some(class);
             }
-            self.in_a_row[rank] = 0;
+            // Commands come one by one: what was before a pause is not held against them.
+            if has_had_enough || !is_ahead_of_waiting || class <= Class::Command {
+                self.in_a_row[rank] = 0;
+            }
         }
         None
     }
@@ -59,7 +69,7 @@ mod tests {
                 // Seeds below 32 have a fixed set of floods, the others change at random.
                 let bits = if seed < 32 { seed } else { state | (seed & 31) };
                 let ready: [bool; 5] = std::array::from_fn(|rank| bits >> rank & 1 == 1);
-                let taken = turns.take(ready);
+                let taken = turns.take(ready, [false; 5]);
                 assert_eq!(taken.is_none(), ready == [false; 5]);
                 for class in Class::ALL {
                     let rank = class.rank();
@@ -76,10 +86,13 @@ mod tests {
         let mut turns = Turns::default();
         let polls = [false, false, true, true, true];
         for _ in 0..100 {
-            turns.take(polls);
-            assert_eq!(turns.take([false, true, true, true, true]), Some(Class::Command));
-            turns.take(polls);
-            assert_eq!(turns.take([true, true, true, true, true]), Some(Class::SafetyWrite));
+            turns.take(polls, [false; 5]);
+            assert_eq!(
+                turns.take([false, true, true, true, true], [false; 5]),
+                Some(Class::Command)
+            );
+            turns.take(polls, [false; 5]);
+            assert_eq!(turns.take([true; 5], [false; 5]), Some(Class::SafetyWrite));
         }
     }
 }

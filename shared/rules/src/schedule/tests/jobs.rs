@@ -106,7 +106,12 @@ fn a_job_whose_time_passed_while_the_link_was_opened_has_run_out() {
                     bus.schedule.handle_answer(flight, Ok(()), now, Jitter(0));
                 }
                 PollEffect::RunJob { flight, .. } => bus.schedule.handle_unsent(flight, now),
-                end => ends.push(end),
+                PollEffect::JobDone { .. } | PollEffect::JobExpired { .. } => ends.push(effect),
+                PollEffect::Transact { .. }
+                | PollEffect::CycleDone { .. }
+                | PollEffect::CycleDropped { .. }
+                | PollEffect::Replanned { .. }
+                | PollEffect::Held => panic!("{effect:?}"),
             }
         }
     }

@@ -4,6 +4,8 @@ use super::*;
 
 mod bus;
 mod jobs;
+mod line;
 mod pipeline;
 mod polls;
 mod simulation;
+mod watch;
