@@ -262,6 +262,41 @@ fn a_scan_that_was_stopped_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_serial_device_of_unknown_speed_is_found_and_read() {
+    let site = Site::new();
+    let port = site.path("bus");
+    let port = port.to_str().expect("a path of ours");
+    let link = format!("--rtu={port}");
+    let profiles = ["demo-pump", "demo-meter", &link, "--line", "19200-8N1"];
+    let devices = Simulated::start(&site, &profiles);
+    devices.control(r#"{"device": "demo-meter", "signal": "voltage_l1", "value": 230.2}"#);
+    let done = site.run(&["scan", port, "-a", "1:3", "-o", "0.2", "--sweep", "--json"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let scanned = done.json();
+    let units = scanned["units"].as_array().expect("a list").iter();
+    let units: Vec<(&Json, &Json)> = units.map(|its| (&its["unit"], &its["line"])).collect();
+    let line = json!("19200-8N1");
+    assert_eq!(units, [(&json!(1), &line), (&json!(2), &line)], "{done:?}");
+    let config = scanned["config"].as_str().expect("TOML");
+    assert!(config.contains("line = \"19200-8N1\""), "{config}");
+
+    let letters =
+        ["-b", "19200", "-P", "none", "-a", "2", "-t", "3:float", "-r", "1", "-c", "1", "-B"];
+    let read = site.run(&[&["read", port][..], &letters].concat());
+    assert_eq!((read.code, read.out.as_str(), read.err.as_str()), (Some(0), VOLTAGE, ""));
+}
+
+#[test]
+fn a_place_that_the_gateway_owns_is_taken_from_it_for_a_direct_read() {
+    let session = Session::start();
+    let endpoint = format!("tcp://{}", session.devices.address);
+    let done = session.run(&["read", &endpoint, "ir:0..1", "-t", "3:float", "-B"]);
+    assert_eq!((done.code, done.out.as_str()), (Some(0), VOLTAGE), "{done:?}");
+    assert!(done.err.starts_with("bus `cabinet` is taken from the gateway"), "{done:?}");
+    eventually("it polls again", || session.daemon.log().contains("the bus is back"));
+}
+
+#[test]
 fn top_is_one_screen_without_a_terminal() {
     let session = Session::start();
     let done = session.run(&["top", "pump", "--once"]);

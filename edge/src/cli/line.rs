@@ -276,14 +276,19 @@ impl OpenLine {
         self.line = None;
     }
 
-    /// Goes on with other settings of the line.
+    /// Goes on with other settings of the line. A port that refuses them is closed, and opened anew
+    /// with the next ones.
     pub(super) fn set_line(&mut self, line: LineSettings) -> Result<(), Failure> {
-        let Some(open) = &mut self.line else { return Ok(()) };
-        open.set_line(line).map_err(|error| cannot_open(&self.endpoint, error))?;
-        if let Endpoint::ModbusRtu(serial) | Endpoint::ModbusAscii(serial) = &mut self.endpoint {
-            serial.line = line;
+        match &mut self.endpoint {
+            Endpoint::ModbusRtu(serial) | Endpoint::ModbusAscii(serial) => serial.line = line,
+            Endpoint::ModbusTcp { .. } | Endpoint::ModbusRtuOverTcp { .. } => return Ok(()),
         }
-        Ok(())
+        let Some(open) = &mut self.line else { return self.reopen() };
+        let set = open.set_line(line);
+        set.map_err(|error| {
+            self.line = None;
+            cannot_open(&self.endpoint, error)
+        })
     }
 
     /// Gives a bus that was taken back for a moment, since the gateway lends it for ten minutes at

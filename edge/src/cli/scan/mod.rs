@@ -130,10 +130,14 @@ impl Scan<'_> {
         let mut may_save = true;
         loop {
             if at_setting != Some(place.setting) {
-                if let Some(line) = self.setting(place) {
-                    self.line.set_line(line)?;
+                match (self.enter(place, talk)?, self.sweep.next_setting(place)) {
+                    (true, _) => at_setting = Some(place.setting),
+                    (false, Some(next)) => {
+                        place = next;
+                        continue;
+                    }
+                    (false, None) => return Ok(Ended::Through),
                 }
-                at_setting = Some(place.setting);
             }
             if self.renewed.elapsed() >= RENEW_EVERY {
                 self.line.renew()?;
@@ -153,6 +157,31 @@ impl Scan<'_> {
                 let file = self.args.state.display();
                 talk.say(&format!("cannot write `{file}` ({error}): this scan cannot be resumed"));
             }
+        }
+    }
+
+    /// Sets the line as the place wants it; whether the port can do that. Some have no parity and
+    /// not every speed, which ends a scan at this one setting alone.
+    fn enter(&mut self, place: Place, talk: &mut Talk) -> Result<bool, Failure> {
+        let Some(line) = self.setting(place) else { return Ok(true) };
+        match self.line.set_line(line) {
+            Ok(()) => Ok(true),
+            Err(failure) if self.sweep.settings.len() > 1 => {
+                self.clear_bar();
+                let why = failure.causes().last().unwrap_or_default();
+                talk.say(&format!("{line} is left out, the port does not do it: {why}"));
+                Ok(false)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// At a wrong speed a unit may answer garbled; once it has answered clearly, that says nothing.
+    fn forget_garbled(&mut self) {
+        let clear = self.found.iter().filter(|found| !found.is_garbled);
+        let settings: Vec<Option<String>> = clear.map(|found| found.line.clone()).collect();
+        if !settings.is_empty() {
+            self.found.retain(|found| settings.contains(&found.line));
         }
     }
 
@@ -227,6 +256,7 @@ impl Scan<'_> {
     }
 
     fn finish(mut self, ended: &Ended, talk: &mut Talk) -> Result<Exit, Failure> {
+        self.forget_garbled();
         match ended {
             Ended::Through => {
                 // Through: there is nothing to resume. It may never have been written.
