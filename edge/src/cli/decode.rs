@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fieldgate_modbus::register::{AddressError, ReadReply, ReadRequest};
 use fieldgate_rules::interpret::{Interpretation, interpret};
-use fieldgate_rules::signal::DataType;
+use fieldgate_rules::signal::{Byte, DataType};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -99,10 +99,11 @@ fn read(
 fn meanings(words: &[u16]) -> Vec<Meaning> {
     let mut found = Vec::new();
     for register in 0..words.len() {
-        let is_here = |its: &Interpretation| match its.data {
-            // A text is all of the words.
-            DataType::Text { .. } => register == 0,
-            data => register.is_multiple_of(usize::from(data.registers())),
+        // A text is all of the words.
+        let is_here = |its: &Interpretation| {
+            register == 0
+                || (!matches!(its.data, DataType::Text { .. })
+                    && register.is_multiple_of(usize::from(its.data.registers())))
         };
         let all = interpret(words.get(register..).unwrap_or_default()).into_iter();
         found.extend(all.filter(is_here).map(|its| Meaning { register, its }));
@@ -114,12 +115,24 @@ fn printed(found: &Meaning) -> PrintedValue {
     let Meaning { register, its } = found;
     PrintedValue {
         register: *register,
-        r#type: its.data.to_string(),
+        r#type: name(its),
         order: order(its),
         value: json(&its.value),
         plausible: its.plausible,
         why: its.why,
     }
+}
+
+/// The type's word, with the half of the register that a byte is.
+fn name(its: &Interpretation) -> String {
+    if let DataType::U8(byte) | DataType::I8(byte) = its.data {
+        let half = match byte {
+            Byte::High => "high",
+            Byte::Low => "low",
+        };
+        return format!("{}/{half}", its.data);
+    }
+    its.data.to_string()
 }
 
 fn order(its: &Interpretation) -> String {
@@ -134,7 +147,7 @@ fn text<'a>(words: &[u16], shown: impl Iterator<Item = &'a Meaning>) -> String {
         let mark = if its.plausible { "*" } else { " " };
         let register = format!("+{register}");
         let value = its.value.to_string();
-        vec![mark.to_owned(), register, its.data.to_string(), order(its), value, its.why.to_owned()]
+        vec![mark.to_owned(), register, name(its), order(its), value, its.why.to_owned()]
     });
     let lines = table(rows);
     let painted = lines.lines().map(|line| {

@@ -100,9 +100,12 @@ fn rows(found: &[Found]) -> Vec<Vec<String>> {
     rows
 }
 
-/// Microseconds in milliseconds with one digit.
+/// Microseconds in the unit that keeps them short.
 fn millis(micros: u64) -> String {
-    format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100)
+    match micros {
+        0..1_000 => format!("{micros} us"),
+        _ => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
+    }
 }
 
 /// A configuration with what was found; the profiles are the person's to choose.
