@@ -275,8 +275,8 @@ fn a_serial_device_of_unknown_speed_is_found_and_read() {
     let scanned = done.json();
     let units = scanned["units"].as_array().expect("a list").iter();
     let units: Vec<(&Json, &Json)> = units.map(|its| (&its["unit"], &its["line"])).collect();
-    let line = json!("19200-8N1");
-    assert_eq!(units, [(&json!(1), &line), (&json!(2), &line)], "{done:?}");
+    let setting = json!("19200-8N1");
+    assert_eq!(units, [(&json!(1), &setting), (&json!(2), &setting)], "{done:?}");
     let config = scanned["config"].as_str().expect("TOML");
     assert!(config.contains("line = \"19200-8N1\""), "{config}");
 
