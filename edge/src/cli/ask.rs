@@ -44,9 +44,24 @@ impl Daemon {
         }
     }
 
+    /// The daemon whose socket is there.
+    pub(super) const fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Whether one listens.
+    pub(super) fn runs(&self) -> bool {
+        UnixStream::connect(&self.path).is_ok()
+    }
+
+    /// Until when an answer is waited for that is asked for at once.
+    pub(super) fn patience() -> Instant {
+        Instant::now() + PATIENCE
+    }
+
     /// Asks, and waits for the one answer.
     pub(super) fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, Failure> {
-        let until = Instant::now() + PATIENCE;
+        let until = Self::patience();
         match self.start(ask)?.next(Some(until))? {
             Some(answer) => Ok(answer),
             None => Err(Failure::refused("the daemon does not answer")),

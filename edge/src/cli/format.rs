@@ -1,6 +1,6 @@
 //! Figures and tables as people read them.
 
-use fieldgate_model::Millis;
+use fieldgate_model::{Millis, UtcMillis};
 
 /// Rows of columns that stand below each other, two spaces apart.
 pub(super) fn table(rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -49,6 +49,21 @@ pub(super) fn duration(millis: Millis) -> String {
     }
 }
 
+/// How long ago an RFC 3339 time in UTC was; nothing of what is none.
+pub(super) fn age(at: &str, now: UtcMillis) -> Option<Millis> {
+    let number = |from: usize, to: usize| at.get(from..to)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    // Years from March, so that the leap day is the last; 400 of them have 146,097 days.
+    let year = if month > 2 { year } else { year - 1 };
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let seconds = days * 86_400 + number(11, 13)? * 3_600 + number(14, 16)? * 60 + number(17, 19)?;
+    let millis = seconds * 1_000 + number(20, 23)?;
+    // A clock that was set back makes nothing younger than new.
+    Some(Millis(u64::try_from(now.0 - millis).unwrap_or(0)))
+}
+
 /// `1 thing` or `2 things`.
 pub(super) fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
@@ -75,6 +90,20 @@ mod tests {
             (90_000_000, "1 d 1 h"),
         ] {
             assert_eq!(duration(Millis(given)), expected);
+        }
+    }
+
+    #[test]
+    fn an_age_counts_from_the_time_in_the_text() {
+        // The times are those of `date -u -d @…`.
+        for (at, now, expected) in [
+            ("2024-02-29T00:00:00.123Z", 1_709_164_800_123, Some(0)),
+            ("2000-02-28T23:59:59.999Z", 951_782_400_000, Some(1)),
+            ("2100-03-01T00:00:00.000Z", 4_107_542_460_000, Some(60_000)),
+            ("1970-01-01T00:00:01.000Z", 0, Some(0)),
+            ("never", 0, None),
+        ] {
+            assert_eq!(age(at, UtcMillis(now)), expected.map(Millis), "{at}");
         }
     }
 

@@ -4,26 +4,38 @@
 //!
 //! - Exit status 0 is good, 1 is a finding or a refusal, 2 is wrong use or a configuration that
 //!   cannot be used.
-//! - No verb opens a port that the daemon owns: what concerns devices is asked of the daemon.
+//! - No verb opens a port that the daemon owns: what concerns devices is asked of the daemon, or its
+//!   bus is taken first.
 
 mod args;
 mod ask;
 mod bus_plan;
 mod check;
 mod completions;
+mod decode;
+mod explain;
 mod failure;
 mod forecast;
 mod format;
+mod line;
+mod man;
 mod parser;
+mod pcap;
 mod plan;
 mod profile;
 mod profile_tests;
+mod raw;
 mod read;
+mod registers;
 mod run;
+mod scan;
 mod screen;
 mod signals;
 mod simulate;
 mod status;
+mod top;
+mod trace;
+mod transcript;
 mod watch;
 mod write;
 
@@ -69,6 +81,12 @@ fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
         Verb::Read(args) => read::read(&config, &args, talk),
         Verb::Write(args) => write::write(&config, &args, talk),
         Verb::Watch(args) => watch::watch(&config, &args, talk),
+        Verb::Scan(args) => scan::scan(&config, &args, talk),
+        Verb::Decode(args) => decode::decode(&config, &args, talk),
+        Verb::Explain(args) => explain::explain(&config, &args, talk),
+        Verb::Trace(args) => trace::trace(&config, &args, talk),
+        Verb::Top(args) => top::top(&config, &args, talk),
+        Verb::Man { out } => man::man(out.as_deref()),
         Verb::Simulate(args) => simulate::simulate(&config, &args, talk),
         Verb::Profile { verb } => profile::perform(&config, &verb, talk),
         Verb::Parser { verb: ParserVerb::Test(args) } => parser::test(&args),

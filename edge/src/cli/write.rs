@@ -60,6 +60,9 @@ fn show(done: &WriteDone, is_json: bool) -> Result<Exit, Failure> {
     let shows = shows.map(|shows| format!(", reads back {shows}")).unwrap_or_default();
     let value = value_text(done);
     screen::print(&format!("{verb} {value} to {device}/{signal} ({request}){shows}\n"))?;
+    if !done.done {
+        screen::print(&format!("as {}\n", done.frame))?;
+    }
     Ok(Exit::Good)
 }
 

@@ -30,6 +30,40 @@ pub(crate) enum Ask {
     },
     /// A write.
     Write(WriteAsk),
+    /// Some items of a table, as they are.
+    #[serde(rename_all = "snake_case")]
+    Raw {
+        /// Whom to ask.
+        device: String,
+        /// What, such as `hr:0..9`.
+        address: String,
+    },
+    /// The newest values of a device, without asking it.
+    #[serde(rename_all = "snake_case")]
+    Values {
+        /// Of whom.
+        device: String,
+    },
+    /// All about one signal.
+    #[serde(rename_all = "snake_case")]
+    Explain {
+        /// Of whom.
+        device: String,
+        /// Which.
+        signal: String,
+    },
+    /// The frames on the buses, until the connection is closed.
+    #[serde(rename_all = "snake_case")]
+    Trace {
+        /// One bus only.
+        bus: Option<String>,
+    },
+    /// The bus itself, until the connection is closed: the gateway closes its port meanwhile.
+    #[serde(rename_all = "snake_case")]
+    Take {
+        /// Which.
+        bus: String,
+    },
     /// Values as they come in, until the connection is closed.
     #[serde(rename_all = "snake_case")]
     Watch {
@@ -113,6 +147,8 @@ pub(crate) struct WriteDone {
     pub(crate) unit: String,
     /// What goes over the wire.
     pub(crate) request: String,
+    /// The same as bytes in hex.
+    pub(crate) frame: String,
     /// Whether it went there.
     pub(crate) done: bool,
     pub(crate) read_back: Option<serde_json::Value>,
@@ -134,7 +170,7 @@ pub(crate) struct Status {
 }
 
 /// An alarm that is active.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct AlarmNow {
     pub(crate) device: String,
     pub(crate) alarm: String,

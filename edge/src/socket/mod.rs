@@ -13,9 +13,14 @@
 //! - What is written over it is recorded as an event, with the user id that the kernel vouches for.
 //! - A connection that neither asks nor takes its answer is closed; there is a bounded number.
 
+mod explain;
+pub(crate) mod live;
 pub(crate) mod message;
+mod raw;
 mod read;
 mod status;
+mod take;
+mod trace;
 pub(crate) mod value;
 mod watch;
 mod write;
@@ -35,6 +40,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use self::message::{Answer, Ask, Refusal, Request, VERSION};
+pub(crate) use self::raw::fault_text;
 use crate::handles::Handles;
 
 /// Connections at a time: some technicians, a script and a few that watch.
@@ -159,6 +165,20 @@ async fn answer(peer: &mut Peer, ask: Ask, uid: u32, handles: &Handles) -> io::R
             let answer = Answer::from(write::write(handles, wanted, uid).await);
             peer.send(&answer).await
         }
+        Ask::Raw { device, address } => {
+            let answer = Answer::from(raw::raw(handles, &device, &address).await);
+            peer.send(&answer).await
+        }
+        Ask::Values { device } => {
+            let answer = Answer::from(read::values(handles, &device).await);
+            peer.send(&answer).await
+        }
+        Ask::Explain { device, signal } => {
+            let answer = Answer::from(explain::explain(handles, &device, &signal).await);
+            peer.send(&answer).await
+        }
+        Ask::Trace { bus } => trace::trace(handles, bus.as_deref(), peer).await,
+        Ask::Take { bus } => take::take(handles, &bus, uid, peer).await,
         Ask::Watch { device } => watch::watch(handles, device.as_deref(), peer).await,
     }
 }

@@ -55,6 +55,18 @@ pub(super) async fn read(
     })
 }
 
+/// The newest values of a device; it is not asked.
+pub(super) async fn values(handles: &Handles, name: &str) -> Result<DeviceNow, Refusal> {
+    let device = device(handles, name)?;
+    let snapshot = handles.engine.snapshot(None).await;
+    let signals = device.profile.signals.iter();
+    Ok(DeviceNow {
+        device: name.to_owned(),
+        signals: signals.map(|spec| newest(handles, &snapshot, device, spec)).collect(),
+        polled: Vec::new(),
+    })
+}
+
 /// The running device of this name, or why there is none.
 pub(super) fn device<'a>(handles: &'a Handles, name: &str) -> Result<&'a DeviceConfig, Refusal> {
     let devices = &handles.targets.devices;

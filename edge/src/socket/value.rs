@@ -28,6 +28,18 @@ pub(crate) fn json(value: &Value) -> Json {
     }
 }
 
+/// Bytes as two digits each, with blanks between them.
+pub(crate) fn spaced(bytes: &[u8]) -> String {
+    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    bytes.join(" ")
+}
+
+/// Bytes as two digits each.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    bytes.concat()
+}
+
 /// A signal as it is on screens, with the time of day as far as this machine knows it.
 pub(super) fn signal_now(
     spec: &SignalSpec,

@@ -1,13 +1,19 @@
 //! A technician's write: on the same path as the cloud's, and recorded with who it was.
 
+use fieldgate_modbus::frame::{Framing, encode};
+use fieldgate_modbus::pdu::encode_request;
 use fieldgate_modbus::register::{Address, Table, WriteRequest};
+use fieldgate_modbus::request::Request;
 use fieldgate_model::{Event, EventRecord, Millis, Value, ValueKind};
 use fieldgate_rules::signal::SignalSpec;
 
+use super::live::FramingName;
 use super::message::{Refusal, WriteAsk, WriteDone};
 use super::read;
-use super::value::json;
+use super::trace::framing;
+use super::value::{json, spaced};
 use crate::command::{self, Wanted, WriteError};
+use crate::config::DeviceConfig;
 use crate::handles::Handles;
 
 /// From when on a write must not reach the wire any more: a person who waits longer has turned to
@@ -51,9 +57,26 @@ pub(super) async fn write(
         value: json(&value),
         unit: spec.unit.clone(),
         request: describe(&written.request),
+        frame: frame(handles, device, &written.request),
         done: !ask.dry_run,
         read_back: written.read_back.as_ref().map(json),
     })
+}
+
+/// The request as its bytes go over the wire, in hex. The transaction id of Modbus TCP counts up, so
+/// another one stands there then.
+fn frame(handles: &Handles, device: &DeviceConfig, request: &WriteRequest) -> String {
+    let Some(bus) = handles.config.buses.get(device.bus) else { return String::new() };
+    let framing = match framing(&bus.endpoint) {
+        FramingName::Tcp => Framing::Tcp,
+        FramingName::Rtu => Framing::Rtu,
+        FramingName::Ascii => Framing::Ascii,
+    };
+    let request = Request::Write(request.clone());
+    let mut bytes = Vec::new();
+    let encoded = encode(framing, 1, device.unit, &mut bytes, |pdu| encode_request(&request, pdu));
+    // What the protocol cannot carry was refused before.
+    if encoded.is_ok() { spaced(&bytes) } else { String::new() }
 }
 
 /// Whether anything can have reached the device.

@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+mod live;
 pub(super) mod simulate;
 
 use std::path::PathBuf;
@@ -8,6 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use fieldgate_model::Millis;
 
+pub(super) use self::live::{
+    DecodeArgs, ExplainArgs, LineArgs, Mode, ParityArg, ReadArgs, ScanArgs, TopArgs, TraceArgs,
+};
 use self::simulate::SimulateArgs;
 use super::plan::PlanArgs;
 use super::profile::args::ProfileVerb;
@@ -75,12 +79,19 @@ Examples:
   fieldgate status --json | jq '.devices[] | select(.state != \"ok\")'
   fieldgate status --socket /run/fieldgate/fieldgate.sock")]
     Status(DaemonArgs),
-    /// Read a device at once, over the running gateway
+    /// Read a device at once, over the running gateway or without one
     #[command(after_help = "\
 Examples:
   fieldgate read main-meter
   fieldgate read main-meter voltage_l1 voltage_l2
-  fieldgate read main-meter --json | jq '.signals[].value'")]
+  fieldgate read main-meter hr:0..9
+  fieldgate read main-meter --json | jq '.signals[].value'
+  fieldgate read tcp://192.168.1.20:502 -a 1 hr:0..9
+  fieldgate read /dev/ttyUSB0 -b 9600 -P none -a 1 -t 4:float -r 1 -c 2
+  fieldgate read 192.168.1.20 -m tcp -a 1 -0 -r 0 -c 1 -t 4:float -B
+
+A device that the gateway polls is asked by the gateway, between two polls. On exception 2 the
+addresses beside it are tried once: manuals that count from 1 and from 0 are mixed up often.")]
     Read(ReadArgs),
     /// Write a signal, over the running gateway; asks before it writes
     #[command(after_help = "\
@@ -99,6 +110,70 @@ Examples:
   fieldgate watch main-meter --for '30 s'
   fieldgate watch main-meter --json | jq -c '[.signal, .value]'")]
     Watch(WatchArgs),
+    /// Find the devices on a bus: unit ids, line settings, what they are
+    #[command(after_help = "\
+Examples:
+  fieldgate scan cabinet                            a bus of the configuration
+  fieldgate scan tcp://192.168.1.20:502
+  fieldgate scan /dev/ttyUSB0 --sweep               unknown speed and parity too
+  fieldgate scan /dev/ttyUSB0 -b 9600 -P none -a 1,2,5:9
+  fieldgate scan /dev/ttyUSB0 --sweep --resume      go on after Ctrl-C
+
+Each unit is asked for holding register 0 (FC 3), and what answers anything, an exception too, is
+asked for input register 0 (FC 4), its server id (FC 17) and its identification (FC 43/14). Nothing
+is written. A bus that the gateway polls is taken from it while the scan runs: nothing is polled
+there meanwhile, and it is given back at the end, however this ends.")]
+    Scan(ScanArgs),
+    /// Show one reading in every type and word order
+    #[command(after_help = "\
+Examples:
+  fieldgate decode main-meter hr:0..3
+  fieldgate decode tcp://192.168.1.20 -a 1 ir:0..1 --plausible
+  fieldgate decode --words 0x47F1,0x2000
+
+A `*` marks what is plausible: a float of a size that devices measure, an integer that is not
+enormous, a readable text.")]
+    Decode(DecodeArgs),
+    /// Say all about one signal: where it is from, how it is read, why it has no value
+    #[command(after_help = "\
+Examples:
+  fieldgate explain main-meter voltage_l1
+  fieldgate explain main-meter voltage_l1 --json | jq .why")]
+    Explain(ExplainArgs),
+    /// Show the frames on the buses, in words and hex, with their timing
+    #[command(after_help = "\
+Examples:
+  fieldgate trace
+  fieldgate trace cabinet --unit 1 --for '30 s'
+  fieldgate trace cabinet --json | jq -c '[.direction, .words]'
+  fieldgate trace cabinet --for '1 min' --pcap cabinet.pcap
+
+The time of an answer counts from its request. In a capture, Modbus TCP frames lie in Ethernet, IP
+and TCP on port 502, and Wireshark shows them as they are. Frames of serial lines have the link
+type USER0 (147): in Wireshark, under Preferences, Protocols, DLT_USER, set the payload of User 0
+to `mbrtu` (for ASCII there is no such protocol; the frame is its text).
+The gateway waits for nobody: what a slow reader missed is counted and said.")]
+    Trace(TraceArgs),
+    /// Show buses, devices and signals live on one screen
+    #[command(after_help = "\
+Examples:
+  fieldgate top
+  fieldgate top main-meter
+  fieldgate top --once
+  fieldgate top --json | jq .wrong
+
+Keys: q ends, up and down or j and k select, tab changes the list, ? shows the keys.")]
+    Top(TopArgs),
+    /// Print the manual as man pages
+    #[command(after_help = "\
+Examples:
+  fieldgate man | man -l -
+  fieldgate man --out /usr/local/share/man/man1")]
+    Man {
+        /// Write one page for each verb into this folder.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
     /// Try out parsers
     #[command(after_help = "\
 Examples:
@@ -164,17 +239,6 @@ pub(super) struct DaemonArgs {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ReadArgs {
-    /// The device's name in the configuration.
-    pub(super) device: String,
-    /// Signals to read; all of the device without any.
-    #[arg(value_name = "SIGNAL")]
-    pub(super) signals: Vec<String>,
-    #[command(flatten)]
-    pub(super) daemon: DaemonArgs,
 }
 
 #[derive(Debug, Args)]
