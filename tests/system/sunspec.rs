@@ -89,7 +89,8 @@ fn every_definition_of_the_alliance_becomes_a_profile_unless_it_only_repeats() -
     for entry in fs::read_dir(folder)? {
         let file = entry?.path();
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !(name.starts_with("model_") && name.ends_with(".json")) {
+        let is_json = file.extension().is_some_and(|extension| extension == "json");
+        if !(name.starts_with("model_") && is_json) {
             continue;
         }
         let path = file.display().to_string();

@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use fieldgate_model::{Digest, Head, IncarnationId, Millis, Position, Stream};
+use fieldgate_model::{Cursor, Digest, Head, IncarnationId, Millis, Position, Stream};
 
 use super::effect::SenderEffect;
 use crate::Backoff;
@@ -36,6 +36,16 @@ impl HeldLine {
     }
 }
 
+/// Whose history a cursor tells of.
+pub(super) enum History {
+    Ours,
+    /// What we hold is known there by other content: our disk went back in time, or a twin speaks
+    /// under our name.
+    Foreign,
+    /// Nothing of ours ends there: a twin's doing, or giving way this very moment.
+    Unclear,
+}
+
 /// What the sender knows of one line.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -62,6 +72,18 @@ impl Line {
 
     pub(super) fn is(&self, incarnation: IncarnationId, stream: Stream) -> bool {
         self.held.incarnation == incarnation && self.held.stream == stream
+    }
+
+    /// Whose history a cursor tells of; `chain_here` is our chain at it, if we have one.
+    pub(super) fn history(&self, cursor: &Cursor, chain_here: Option<Digest>) -> History {
+        match chain_here {
+            _ if self.held.stored < cursor.committed => History::Foreign,
+            Some(chain) if chain == cursor.chain => History::Ours,
+            Some(_) => History::Foreign,
+            // Below what is held there is nothing to compare, and nothing to lose.
+            None if cursor.committed < self.held.first => History::Ours,
+            None => History::Unclear,
+        }
     }
 
     /// The receiver's cursor is the truth, also when it went back to a restored backup.

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use fieldgate_model::{Cursor, Digest, Head, IncarnationId, Millis, Position, Stream, Welcome};
 
 use super::effect::{SenderEffect, SessionState};
-use super::line::{HeldLine, Line, RESEND_AFTER_MIN};
+use super::line::{HeldLine, History, Line, RESEND_AFTER_MIN};
 use crate::Backoff;
 
 /// Batches in flight at once. Bounds what one lost message makes us repeat, and with 64 KiB a
@@ -121,8 +121,7 @@ impl Sender {
         welcome: &Welcome,
         chain_at: impl Fn(&Cursor) -> Option<Digest>,
     ) {
-        // A Welcome that comes twice or late knows an old cursor; going back to it would declare
-        // gaps for what is long committed.
+        // One that comes twice or late knows an old cursor, and would declare false gaps.
         if !matches!(self.session, Session::Greeting { .. }) {
             return;
         }
@@ -168,10 +167,9 @@ impl Sender {
         stored: Position,
         chain: Digest,
     ) {
-        let line = self.line_mut(incarnation, stream).expect("only known lines are sealed");
-        assert!(line.held.stored <= stored);
-        line.held.stored = stored;
-        line.held.chain = chain;
+        let held = &mut self.line_mut(incarnation, stream).expect("only known lines seal").held;
+        assert!(held.stored <= stored);
+        (held.stored, held.chain) = (stored, chain);
         self.fill_window();
     }
 
@@ -197,9 +195,8 @@ impl Sender {
         self.fill_window();
     }
 
-    /// The cloud holds every record of this line before the cursor, and every record before
-    /// `releasable` need not be held here any more. `chain_here` is the buffer's hash chain at the
-    /// cursor, `None` where it has no boundary between batches.
+    /// The cloud holds every record before the cursor, and none before `releasable` need be held
+    /// here. `chain_here` is the buffer's chain at the cursor, `None` where no batch ends.
     pub fn handle_ack(
         &mut self,
         cursor: Cursor,
@@ -207,22 +204,20 @@ impl Sender {
         chain_here: Option<Digest>,
         now: Millis,
     ) {
-        let Cursor { incarnation, stream, committed, chain } = cursor;
+        let Cursor { incarnation, stream, committed, .. } = cursor;
         if !self.is_live() {
             return;
         }
         let Some(line) = self.line_mut(incarnation, stream) else { return };
-        if line.held.stored < committed || chain_here.is_some_and(|here| here != chain) {
-            // Our disk went back in time, or a twin speaks under our name: what we hold is known
-            // there by other content.
-            self.effects.push_back(SenderEffect::Reincarnate(incarnation));
-            self.session = Session::Down;
-            return;
-        }
-        if chain_here.is_none() && line.held.first <= committed {
-            // Nothing of ours ends there, so it is a twin's, or given way this very moment. Silence
-            // leads to the next Hello, which tells which.
-            return;
+        match line.history(&cursor, chain_here) {
+            History::Ours => {}
+            History::Foreign => {
+                self.effects.push_back(SenderEffect::Reincarnate(incarnation));
+                self.session = Session::Down;
+                return;
+            }
+            // Silence leads to the next Hello, which tells.
+            History::Unclear => return,
         }
         if line.committed < committed {
             line.advance(committed, now);
