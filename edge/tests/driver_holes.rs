@@ -53,8 +53,8 @@ impl Service for Meter {
             return ready(Err(ExceptionCode::IllegalFunction));
         };
         let range = start..start + count;
-        let is_refused = self.lock(&self.holes).iter().any(|hole| range.contains(hole));
-        self.lock(&self.reads).push((start, count, is_refused));
+        let is_refused = lock(&self.holes).iter().any(|hole| range.contains(hole));
+        lock(&self.reads).push((start, count, is_refused));
         ready(if is_refused {
             Err(ExceptionCode::IllegalDataAddress)
         } else {
@@ -66,17 +66,13 @@ impl Service for Meter {
 impl Meter {
     fn with_a_hole() -> Self {
         let meter = Self::default();
-        meter.lock(&meter.holes).insert(HOLE);
+        lock(&meter.holes).insert(HOLE);
         meter
-    }
-
-    fn lock<'a, T>(&self, what: &'a Mutex<T>) -> std::sync::MutexGuard<'a, T> {
-        what.lock().expect("nobody panicked")
     }
 
     /// Reads since the last call, and how many of them were refused.
     fn take_reads(&self) -> (usize, usize) {
-        let reads = std::mem::take(&mut *self.lock(&self.reads));
+        let reads = std::mem::take(&mut *lock(&self.reads));
         (reads.len(), reads.iter().filter(|(.., is_refused)| *is_refused).count())
     }
 
@@ -90,6 +86,10 @@ impl Meter {
         });
         address
     }
+}
+
+fn lock<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    what.lock().expect("nobody panicked")
 }
 
 fn read(start: u16) -> ReadRequest {
@@ -196,13 +196,13 @@ async fn one_register_that_is_missing_hides_no_other_and_comes_back_when_it_is_t
     while meter.take_reads().1 == 0 {
         assert_eq!(rig.cycle().await, (39, [REFUSED].into()), "a probe disturbs nobody");
     }
-    meter.lock(&meter.holes).clear();
+    lock(&meter.holes).clear();
     while rig.cycle().await.0 < usize::from(REGISTERS) {}
     assert_eq!(rig.holes, Some(HoleMap::default()));
     meter.take_reads();
     rig.cycle().await;
     rig.cycle().await;
-    let reads = meter.lock(&meter.reads).clone();
+    let reads = lock(&meter.reads).clone();
     assert!(reads.contains(&(0, REGISTERS, false)), "{reads:?}");
 }
 
@@ -213,12 +213,10 @@ async fn a_daemon_that_was_killed_does_not_search_for_the_same_hole_again() {
     let address = meter.serve(&mut tasks).await;
     let site = Site::new();
     std::fs::create_dir(site.path("profiles")).expect("our folder");
-    let mut profile = "[profile]\nname = \"meter\"\nversion = 1\n".to_owned();
-    for start in 0..REGISTERS {
-        profile +=
-            &format!("[[signal]]\nname = \"r{start}\"\nread = \"hr:{start}\"\ntype = \"u16\"\n");
-    }
-    site.write("profiles/meter.toml", &profile);
+    let signal = |start| format!("[[signal]]\nname = \"r{start}\"\nread = \"hr:{start}\"\n");
+    let signals = (0..REGISTERS).map(|start| signal(start) + "type = \"u16\"\n");
+    let profile = "[profile]\nname = \"meter\"\nversion = 1\n".to_owned();
+    site.write("profiles/meter.toml", &(profile + &signals.collect::<String>()));
     let config = site.write(
         "site.toml",
         &format!(
@@ -235,7 +233,7 @@ async fn a_daemon_that_was_killed_does_not_search_for_the_same_hole_again() {
 
     meter.take_reads();
     let daemon = Daemon::start(&site, &config, "second.log");
-    eventually("it polls", || meter.lock(&meter.reads).len() > 20);
+    eventually("it polls", || lock(&meter.reads).len() > 20);
     assert_eq!(meter.take_reads().1, 0);
     let read = site.run(&["read", "meter", "r16", "r17", "r18", "--config", "site.toml"]);
     assert!(read.out.contains("exception_2"), "{read:?}");

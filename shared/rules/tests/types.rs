@@ -27,7 +27,7 @@ fn check(rows: &[(DataType, WordOrder, &[u16], Value)]) {
 #[test]
 fn floats_lie_in_their_registers_in_every_order() {
     let short = Value::Float32(123_456.0);
-    let long = Value::Float64(-1234.567_8);
+    let long = Value::Float64(-1_234.567_8);
     check(&[
         (F16, Abcd, &[0xC100], Value::Float32(-2.5)),
         (F16, Badc, &[0x00C1], Value::Float32(-2.5)),

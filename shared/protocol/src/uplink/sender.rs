@@ -205,10 +205,8 @@ impl Sender {
         now: Millis,
     ) {
         let Cursor { incarnation, stream, committed, .. } = cursor;
-        if !self.is_live() {
-            return;
-        }
-        let Some(line) = self.line_mut(incarnation, stream) else { return };
+        let is_live = self.is_live();
+        let Some(line) = self.line_mut(incarnation, stream).filter(|_| is_live) else { return };
         match line.history(&cursor, chain_here) {
             History::Ours => {}
             History::Foreign => {
@@ -216,8 +214,7 @@ impl Sender {
                 self.session = Session::Down;
                 return;
             }
-            // Silence leads to the next Hello, which tells.
-            History::Unclear => return,
+            History::Unclear => return, // silence leads to the next Hello, which tells
         }
         if line.committed < committed {
             line.advance(committed, now);
@@ -372,10 +369,10 @@ impl Sender {
     }
 
     fn release(&mut self, incarnation: IncarnationId, stream: Stream, releasable: Position) {
-        let Some(line) = self.line_mut(incarnation, stream) else { return };
-        let before = releasable.min(line.committed);
-        if line.held.released < before {
-            line.held.released = before;
+        let Some(Line { held, committed, .. }) = self.line_mut(incarnation, stream) else { return };
+        let before = releasable.min(*committed);
+        if held.released < before {
+            held.released = before;
             self.effects.push_back(SenderEffect::Release { incarnation, stream, before });
         }
     }
