@@ -16,11 +16,9 @@ use fieldgate_model::Millis;
 
 const TIMEOUT: Millis = Millis(100);
 const GAP: Millis = Millis(4);
-/// What a broadcast takes.
-const TURNAROUND: Millis = Millis(200);
 /// A request may wait for a late answer to its unit's last one, and for the line to be quiet after
-/// it, before its own time begins.
-const LATEST: Millis = Millis(TIMEOUT.0 + GAP.0 + TURNAROUND.0);
+/// it, before its own time begins. A broadcast takes less, and waits for nothing.
+const LATEST: Millis = Millis(2 * TIMEOUT.0 + GAP.0);
 /// Steps of one script: what comes after them finds nothing that these did not.
 const STEPS_MAX: usize = 300;
 /// A question that only one answer fits, and that answer.
@@ -92,7 +90,8 @@ impl Line {
                 self.collect();
                 return rest;
             }
-            2 => self.wait(Millis(u64::from(how) * 5)),
+            // Within a gap, or across a deadline.
+            2 => self.wait(Millis(u64::from(if how < 16 { how } else { (how - 15) * 10 }))),
             3 => self.answer(how),
             4 => {
                 let last = self.unanswered.last().map(|(sent, _)| sent.clone());
