@@ -88,10 +88,8 @@ impl TcpLine {
     pub(super) fn handle_bytes(&mut self, bytes: &[u8], shared: &mut Shared) {
         for chunk in bytes.chunks(CHUNK) {
             self.deframer.push(chunk);
-            while self.take_frame(shared) {}
+            self.take_frames(shared);
         }
-        shared.counters.stray_bytes = self.deframer.stray();
-        shared.counters.resyncs = self.deframer.resyncs();
         if self.deframer.garbage() > GARBAGE_MAX {
             shared.reopen();
         }
@@ -115,6 +113,9 @@ impl TcpLine {
             shared.silence.count(flight.sent_at, now);
             shared.done(flight.ticket, flight.unit, Err(Fault::NoAnswer));
         }
+        // What was waited for may have been a frame that is not as long as it says, and whole
+        // answers may lie behind its beginning.
+        self.take_frames(shared);
         let silence = &shared.silence;
         if silence.timeouts >= SILENT_ANYWAY
             || silence.timeouts >= SILENT_MAX && silence.heard.is_empty()
@@ -125,6 +126,12 @@ impl TcpLine {
 
     pub(super) fn poll_timeout(&self) -> Option<Millis> {
         self.flights.iter().map(|flight| flight.deadline).min()
+    }
+
+    fn take_frames(&mut self, shared: &mut Shared) {
+        while self.take_frame(shared) {}
+        shared.counters.stray_bytes = self.deframer.stray();
+        shared.counters.resyncs = self.deframer.resyncs();
     }
 
     /// Handles the next frame, if there is a whole one.

@@ -9,8 +9,12 @@ use crate::request::{DeviceId, Reply, Request};
 const MORE_FOLLOWS: u8 = 0xFF;
 
 /// What the PDU `pdu` says in answer to `request`: [`Fault::Exception`] if it refuses,
-/// [`Fault::Malformed`] if its function, length or echo is not the one that `request` calls for.
+/// [`Fault::Malformed`] if its function, length or echo is not the one that `request` calls for, or
+/// it is longer than [`PDU_MAX`].
 pub fn decode_reply(request: &Request, pdu: &[u8]) -> Result<Reply, Fault> {
+    if pdu.len() > PDU_MAX {
+        return Err(Fault::Malformed);
+    }
     let (function, rest) = pdu.split_first().ok_or(Fault::Malformed)?;
     if *function == request.function() | EXCEPTION_BIT {
         return match rest {

@@ -161,6 +161,24 @@ fn a_unit_that_was_silent_is_asked_again_only_once_its_late_answer_is_out_of_the
 }
 
 #[test]
+fn a_unit_that_never_stops_answering_does_not_put_off_the_request_that_waits_for_it() {
+    for framing in SERIAL {
+        let mut line = line(framing, Echo::None);
+        line.send(1, 1, &read(0, 1));
+        line.wait(130);
+        assert_eq!(line.send(2, 1, &read(5, 1)), b"");
+        let before = line.sent.len();
+        line.bytes(&registers(framing, 0, 1, &[0xBAD]));
+        for _ in 0..4 {
+            line.wait(1);
+            line.bytes(&registers(framing, 0, 1, &[0xBAD]));
+        }
+        assert_eq!(line.sent.len(), before + 1, "it goes out a gap after the first of them");
+        assert_eq!(line.client.counters().late, 1);
+    }
+}
+
+#[test]
 fn a_late_answer_does_not_keep_another_unit_waiting() {
     for framing in SERIAL {
         let mut line = line(framing, Echo::None);

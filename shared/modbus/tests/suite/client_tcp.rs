@@ -214,3 +214,18 @@ fn a_deadline_is_each_requests_own() {
     line.bytes(&framed(Framing::Tcp, 2, 2, &[6, 0, 0, 0, 1]));
     assert_eq!(line.take_done(), [(2, Ok(Reply::Written))]);
 }
+
+#[test]
+fn an_answer_behind_a_frame_that_says_it_is_longer_than_it_is_is_found_at_that_ones_deadline() {
+    let mut line = line(2);
+    line.send(1, 1, &read(0, 1));
+    line.wait(60);
+    line.send(2, 2, &read(0, 1));
+    line.bytes(b"\x00\x01\x00\x00\x00\xFE\x01\x03\x02\x00\x07");
+    line.bytes(&answer(2, 2, &[8]));
+    assert_eq!(line.take_done(), [], "all of it may be the first answer");
+    line.wait(40);
+    assert_eq!(line.take_done(), [(1, Err(Fault::NoAnswer)), (2, words(&[8]))]);
+    let counters = line.client.counters();
+    assert_eq!((counters.stray_bytes, counters.resyncs), (11, 1));
+}

@@ -177,6 +177,26 @@ fn an_echo_that_differs_in_one_bit_is_no_confirmation() {
 }
 
 #[test]
+fn an_answer_beyond_the_longest_pdu_is_no_answer_even_if_its_own_lengths_add_up() {
+    let device_id = Request::DeviceId { level: 1, object: 0 };
+    let two_objects = |second: u8| {
+        let mut pdu = b"\x2B\x0E\x01\x01\x00\x00\x02\x00\x79".to_vec();
+        pdu.extend([b'a'; 121]);
+        pdu.extend([1, second]);
+        pdu.extend(vec![b'b'; usize::from(second)]);
+        pdu
+    };
+    let server_id = |count: u8| [&[17, count][..], &vec![b'c'; usize::from(count)]].concat();
+    for (request, longest, too_long) in [
+        (device_id, two_objects(121), two_objects(122)),
+        (Request::ReportServerId, server_id(251), server_id(252)),
+    ] {
+        assert!(decode_reply(&request, &longest).is_ok(), "{request:?}");
+        assert_eq!(decode_reply(&request, &too_long), Err(Fault::Malformed), "{request:?}");
+    }
+}
+
+#[test]
 fn a_request_beyond_a_limit_is_never_sent() {
     let write = Request::Write;
     let coils = |count| write(WriteRequest::Coils { start: 0, states: vec![true; count] });

@@ -1,19 +1,18 @@
 //! No bytes do harm: they are refused, or they are a message that is written and read again alike.
 
-use fieldgate_wire::{DecodeError, MESSAGE_BYTES_MAX, v1};
+use fieldgate_model::GatewayId;
+use fieldgate_wire::{DecodeError, DownKind, MESSAGE_BYTES_MAX, UpKind, down_topic, up_topic, v1};
 
+use crate::any_bytes;
 use crate::rng::Rng;
 use crate::specimen::{self, Specimen};
 
 /// Random changes over all kinds of messages.
 const MUTATIONS: usize = 20_000;
 
-/// Reads hostile bytes; if they are a message, what is written for it must be stable.
+/// Whether hostile bytes are a message of the specimen's kind.
 fn check(specimen: &Specimen, bytes: &[u8]) -> bool {
-    let Ok(once) = (specimen.again)(bytes) else { return false };
-    let twice = (specimen.again)(&once);
-    assert_eq!(twice.as_ref(), Ok(&once), "{} from {bytes:02x?}", specimen.name);
-    true
+    any_bytes::check(specimen.name, bytes)
 }
 
 #[test]
@@ -109,4 +108,16 @@ fn a_message_beyond_the_bound_is_not_even_looked_at() {
         max: MESSAGE_BYTES_MAX,
     };
     assert_eq!(v1::decode_envelope(&bytes), Err(refused));
+}
+
+#[test]
+fn a_topic_that_is_understood_is_written_again_alike() {
+    let mut rng = Rng::new(2);
+    let gateway = GatewayId::new("pump-house-3").expect("an id");
+    for topic in [up_topic(&gateway, UpKind::Batch), down_topic(&gateway, DownKind::Ack)] {
+        assert!(any_bytes::check_topic(&topic), "{topic}");
+        for _ in 0..MUTATIONS / 10 {
+            any_bytes::check_all(&mutated(&mut rng, topic.as_bytes(), topic.as_bytes()));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Holds the bytes of every message: what they are, that they come back, that no bytes do harm.
 
+mod any_bytes;
 mod cddl;
 mod chain;
 mod golden;

@@ -8,12 +8,11 @@ use fieldgate_model::{
     SignalIndex, SignalName, Stream, TimeSource, UtcMillis, Value, ValueKind, Welcome,
 };
 use fieldgate_wire::{
-    Ack, Answer, CatalogueChunk, CommandMessage, DecodeError, DownKind, JournalState, Need, Pause,
-    PauseReason, Present, Watch, v1,
+    Ack, Answer, CatalogueChunk, CommandMessage, DownKind, JournalState, Need, Pause, PauseReason,
+    Present, Watch, v1,
 };
 
-/// Reads a message and writes it again.
-type Again = fn(&[u8]) -> Result<Vec<u8>, DecodeError>;
+use crate::any_bytes::{self, Again};
 
 /// A message's name among the golden files, its bytes, and how it is read and written again.
 pub(crate) struct Specimen {
@@ -24,43 +23,27 @@ pub(crate) struct Specimen {
 
 /// One of every kind.
 pub(crate) fn all() -> Vec<Specimen> {
-    let of = |name, bytes, again: Again| Specimen { name, bytes, again };
-    let again_batch: Again = |b| v1::decode_batch(b).map(|m| v1::encode_batch(&m));
-    let again_answer: Again = |b| v1::decode_answer(b).map(|m| v1::encode_answer(&m));
-    vec![
-        of("hello", v1::encode_hello(&hello()), |b| {
-            v1::decode_hello(b).map(|m| v1::encode_hello(&m))
-        }),
-        of("batch_samples", v1::encode_batch(&batch_samples()), again_batch),
-        of("batch_events", v1::encode_batch(&batch_events()), again_batch),
-        of("batch_outcomes", v1::encode_batch(&batch_outcomes()), again_batch),
-        of("batch_gap", v1::encode_batch(&batch_gap()), again_batch),
-        of("catalogue", v1::encode_catalogue(&catalogue()), |b| {
-            v1::decode_catalogue(b).map(|m| v1::encode_catalogue(&m))
-        }),
-        of("catalogue_chunk", v1::encode_catalogue_chunk(&chunk()), |b| {
-            v1::decode_catalogue_chunk(b).map(|m| v1::encode_catalogue_chunk(&m))
-        }),
-        of("answer_stale", v1::encode_answer(&answer_stale()), again_answer),
-        of("answer_command", v1::encode_answer(&answer_command()), again_answer),
-        of("present", v1::encode_present(&present()), |b| {
-            v1::decode_present(b).map(|m| v1::encode_present(&m))
-        }),
-        of("welcome", v1::encode_welcome(&welcome()), |b| {
-            v1::decode_welcome(b).map(|m| v1::encode_welcome(&m))
-        }),
-        of("ack", v1::encode_ack(&ack()), |b| v1::decode_ack(b).map(|m| v1::encode_ack(&m))),
-        of("need", v1::encode_need(&need()), |b| v1::decode_need(b).map(|m| v1::encode_need(&m))),
-        of("pause", v1::encode_pause(&pause()), |b| {
-            v1::decode_pause(b).map(|m| v1::encode_pause(&m))
-        }),
-        of("command", v1::encode_command(&command()), |b| {
-            v1::decode_command(b).map(|m| v1::encode_command(&m))
-        }),
-        of("watch", v1::encode_watch(&watch()), |b| {
-            v1::decode_watch(b).map(|m| v1::encode_watch(&m))
-        }),
+    [
+        ("hello", v1::encode_hello(&hello())),
+        ("batch_samples", v1::encode_batch(&batch_samples())),
+        ("batch_events", v1::encode_batch(&batch_events())),
+        ("batch_outcomes", v1::encode_batch(&batch_outcomes())),
+        ("batch_gap", v1::encode_batch(&batch_gap())),
+        ("catalogue", v1::encode_catalogue(&catalogue())),
+        ("catalogue_chunk", v1::encode_catalogue_chunk(&chunk())),
+        ("answer_stale", v1::encode_answer(&answer_stale())),
+        ("answer_command", v1::encode_answer(&answer_command())),
+        ("present", v1::encode_present(&present())),
+        ("welcome", v1::encode_welcome(&welcome())),
+        ("ack", v1::encode_ack(&ack())),
+        ("need", v1::encode_need(&need())),
+        ("pause", v1::encode_pause(&pause())),
+        ("command", v1::encode_command(&command())),
+        ("watch", v1::encode_watch(&watch())),
     ]
+    .into_iter()
+    .map(|(name, bytes)| Specimen { name, bytes, again: any_bytes::again(name) })
+    .collect()
 }
 
 fn owner() -> Owner {

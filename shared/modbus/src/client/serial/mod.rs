@@ -221,9 +221,14 @@ impl SerialLine {
                     self.finish(outcome, now, shared);
                 }
             }
-            State::Held { asked, until, .. } if heard.is_reply_from(asked.unit) => {
-                // The late answer is here, so there is nothing more to wait for.
+            State::Held { asked, until, .. }
+                if heard.is_reply_from(asked.unit)
+                    && self.suspects.iter().any(|suspect| suspect.unit == asked.unit) =>
+            {
+                // The late answer is here, so there is nothing more to wait for. Any more of them
+                // would be strange, and must not put the request off again.
                 *until = now + self.gap;
+                self.suspects.retain(|suspect| suspect.unit != asked.unit);
                 shared.counters.late += 1;
             }
             State::Turnaround { asked, .. } if heard.is(asked.unit, &asked.pdu) => {
