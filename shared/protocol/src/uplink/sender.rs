@@ -369,10 +369,10 @@ impl Sender {
     }
 
     fn release(&mut self, incarnation: IncarnationId, stream: Stream, releasable: Position) {
-        let Some(Line { held, committed, .. }) = self.line_mut(incarnation, stream) else { return };
-        let before = releasable.min(*committed);
-        if held.released < before {
-            held.released = before;
+        let Some(line) = self.line_mut(incarnation, stream) else { return };
+        let before = releasable.min(line.committed);
+        if line.held.released < before {
+            line.held.released = before;
             self.effects.push_back(SenderEffect::Release { incarnation, stream, before });
         }
     }
