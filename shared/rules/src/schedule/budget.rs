@@ -90,15 +90,15 @@ impl Budget {
 
     /// A transaction on the budget lost this much.
     pub(super) fn lose(&mut self, lost: Millis, is_job: bool, now: Millis) {
-        while self.losses.front().is_some_and(|loss| loss.end + WINDOW <= now) {
+        while self.losses.front().is_some_and(|first| first.end + WINDOW <= now) {
             self.losses.pop_front();
         }
         let end = Millis((now.0 / STEP.0 + 1) * STEP.0);
         let by_jobs = if is_job { lost } else { Millis(0) };
         match self.losses.back_mut() {
-            Some(loss) if loss.end == end => {
-                loss.all = loss.all + lost;
-                loss.by_jobs = loss.by_jobs + by_jobs;
+            Some(newest) if newest.end == end => {
+                newest.all = newest.all + lost;
+                newest.by_jobs = newest.by_jobs + by_jobs;
             }
             Some(_) | None => self.losses.push_back(Loss { end, all: lost, by_jobs }),
         }
@@ -116,13 +116,13 @@ impl Budget {
 
     /// From when on another `timeout` goes into `limit`, or nothing at all is left in the window.
     fn free_at(&self, timeout: Millis, limit: Millis, part: impl Fn(&Loss) -> Millis) -> Millis {
-        let mut lost: u64 = self.losses.iter().map(|loss| part(loss).0).sum();
+        let mut sum: u64 = self.losses.iter().map(|loss| part(loss).0).sum();
         let mut at = Millis(0);
         for loss in self.losses.iter().filter(|loss| part(loss) > Millis(0)) {
-            if lost + timeout.0 <= limit.0 {
+            if sum + timeout.0 <= limit.0 {
                 break;
             }
-            lost -= part(loss).0;
+            sum -= part(loss).0;
             at = loss.end + WINDOW;
         }
         at

@@ -293,7 +293,9 @@ fn a_job_for_a_silent_unit_comes_to_its_end_however_many_units_are_dead() {
     for (dead, timeout) in [(1, 2_000), (1, 5_000), (4, 1_000), (12, 500), (1, 20_000)] {
         let timeout = Millis(timeout);
         let mut all = devices(20, Millis(1_000));
-        all.iter_mut().for_each(|device| device.timeout = timeout);
+        for device in &mut all {
+            device.timeout = timeout;
+        }
         let mut bus =
             Bus::new(
                 all,
