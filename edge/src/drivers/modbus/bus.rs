@@ -212,9 +212,7 @@ impl Bus {
     /// Lets schedule and line have their way with each other until both wait for something.
     fn turn(&mut self, now: Millis) {
         for _ in 0..ROUNDS_MAX {
-            if self.schedule.poll_timeout().is_some_and(|at| at <= now) {
-                self.schedule.handle_timeout(now);
-            }
+            self.schedule.handle_timeout(now);
             let mut moved = false;
             while let Some(effect) = self.schedule.poll_effect() {
                 self.obey(effect, now);
