@@ -220,10 +220,8 @@ impl Bus {
         for _ in 0..ROUNDS_MAX {
             // A cycle's end may bring another plan, which must be known before the next one begins.
             let mut moved = self.obey_all(now);
-            if self.schedule.poll_timeout().is_some_and(|at| at <= now) {
-                self.schedule.handle_timeout(now);
-                moved |= self.obey_all(now);
-            }
+            self.schedule.handle_timeout(now);
+            moved |= self.obey_all(now);
             moved |= self.send(now);
             while let Some((ticket, outcome)) = self.wire.poll_done(now) {
                 let place = self.flying.iter().position(|(known, _)| *known == ticket);
@@ -368,14 +366,14 @@ impl Bus {
         match std::mem::replace(&mut self.taking, Taking::Ended) {
             Taking::Asked(taker) => {
                 self.wire.close(now);
-                // Who asked before waits as little for the line to come back as who asks later.
-                for job in self.jobs.end_all(Fault::NoLink) {
-                    self.schedule.handle_job_end(job);
-                }
                 self.taking = Taking::Taken { released: taker.released, since: now };
                 tracing::info!(bus = self.teller.name(), "the line is taken");
                 if taker.granted.send(()).is_err() {
-                    self.release();
+                    return self.release();
+                }
+                // Who asked before waits as little for the line to come back as who asks later.
+                for job in self.jobs.end_all(Fault::NoLink) {
+                    self.schedule.handle_job_end(job);
                 }
             }
             Taking::Ending | Taking::Ended => {}

@@ -52,6 +52,8 @@ pub(super) struct Wire {
     line: Option<LineSettings>,
     state: State,
     client: Client,
+    /// Requests that go out together: what answers that came in one piece have made room for.
+    outgoing: Vec<u8>,
     /// What the system has not taken yet.
     unsent: Vec<u8>,
     buffer: Box<[u8; READ_MAX]>,
@@ -112,6 +114,7 @@ impl Wire {
             line,
             state: State::Closed,
             client,
+            outgoing: Vec::new(),
             unsent: Vec::new(),
             buffer: Box::new([0; READ_MAX]),
             is_answering: false,
@@ -167,6 +170,7 @@ impl Wire {
         self.is_cut = self.is_answering;
         self.is_answering = false;
         self.is_proven = false;
+        self.outgoing.clear();
         self.unsent.clear();
         self.client.handle_closed(now);
     }
@@ -277,33 +281,48 @@ impl Wire {
         self.client.handle_timeout(now);
     }
 
-    /// The next transaction that has ended; what the client wants to send is sent on the way.
+    /// The next transaction that has ended. Once there is none, what the client wants to send has
+    /// been sent.
     pub(super) fn poll_done(&mut self, now: Millis) -> Option<(Ticket, Result<Reply, Fault>)> {
         while let Some(effect) = self.client.poll_effect() {
             match effect {
-                ClientEffect::Transmit(bytes) => self.transmit(bytes, now),
+                ClientEffect::Transmit(bytes) => {
+                    if let Some(tap) = &mut self.tap {
+                        tap.show(Direction::Sent, &bytes, now);
+                    }
+                    self.outgoing.extend(bytes);
+                }
                 ClientEffect::Reopen => self.close(now),
                 ClientEffect::Done { ticket, outcome } => {
                     return Some((ticket, self.judge(outcome, now)));
                 }
             }
         }
-        None
+        self.transmit(now);
+        // A link that broke on the way has ended transactions.
+        if self.is_closed() { self.poll_ended(now) } else { None }
     }
 
-    fn transmit(&mut self, mut bytes: Vec<u8>, now: Millis) {
-        let State::Open(link) = &self.state else { return };
-        if let Some(tap) = &mut self.tap {
-            tap.show(Direction::Sent, &bytes, now);
+    fn transmit(&mut self, now: Millis) {
+        let State::Open(link) = &self.state else { return self.outgoing.clear() };
+        if self.outgoing.is_empty() {
+            return;
         }
-        match link.try_write(&bytes) {
-            Ok(count) if count == bytes.len() => {}
-            Ok(count) => {
-                bytes.drain(..count);
-                self.unsent.append(&mut bytes);
+        match link.try_write(&self.outgoing) {
+            Ok(count) => self.unsent.extend_from_slice(&self.outgoing[count..]),
+            Err(_) => return self.close(now),
+        }
+        self.outgoing.clear();
+    }
+
+    /// The next transaction that the end of the link has ended.
+    fn poll_ended(&mut self, now: Millis) -> Option<(Ticket, Result<Reply, Fault>)> {
+        while let Some(effect) = self.client.poll_effect() {
+            if let ClientEffect::Done { ticket, outcome } = effect {
+                return Some((ticket, self.judge(outcome, now)));
             }
-            Err(_) => self.close(now),
         }
+        None
     }
 
     /// A link that ends in the middle of an answer has brought one, and it was a wrong one.

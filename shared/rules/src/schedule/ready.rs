@@ -135,6 +135,12 @@ impl Schedule {
     fn gate(&self, unit: &Unit, timeout: Millis) -> Option<(Millis, Millis)> {
         let is_alone = unit.in_flight == 0;
         match unit.breaker {
+            // The usual case, which is asked for with every transaction: it has wasted nothing.
+            BreakerState::Closed
+                if unit.trusted_at == Millis(0) && unit.in_flight < self.per_unit_in_flight =>
+            {
+                Some((Millis(0), Millis(0)))
+            }
             BreakerState::Closed if unit.in_flight < self.per_unit_in_flight => {
                 let on_budget = is_alone.then(|| self.budget.again_at(timeout)).flatten();
                 let gate = on_budget.map_or(unit.trusted_at, |at| at.min(unit.trusted_at));
