@@ -2,9 +2,15 @@
 
 mod cli_kit;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::process::Stdio;
 
 use cli_kit::{Daemon, Done, Simulated, Site, eventually};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::{Value as Json, json};
 
 struct Session {
@@ -364,4 +370,46 @@ fn every_verb_has_a_manual_page() {
         assert!(page.contains(".SH NAME") && page.contains("Examples:"), "{verb}: {page}");
     }
     assert!(site.run(&["man"]).out.contains(".TH fieldgate 1"));
+}
+
+#[test]
+fn a_live_screen_that_is_ended_by_a_signal_gives_the_terminal_back() {
+    let session = Session::start();
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("it is ours");
+    let name = ptsname(&master, Vec::new()).expect("it has a name");
+    let terminal = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty());
+    let terminal = terminal.expect("it opens");
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&terminal, size).expect("a size");
+    let modes = || tcgetattr(&terminal).expect("it is a terminal").local_modes;
+    let before = modes();
+    let end = || Stdio::from(terminal.try_clone().expect("one more"));
+    let mut top = session
+        .site
+        .command(&["top", "--config", "site.toml"])
+        .stdin(end())
+        .stdout(end())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let screen = std::thread::spawn(move || {
+        let mut shown = Vec::new();
+        // Its end is an error (EIO), once nobody has the other side.
+        drop(File::from(master).read_to_end(&mut shown));
+        String::from_utf8_lossy(&shown).into_owned()
+    });
+    eventually("keys are taken", || !modes().contains(LocalModes::ICANON));
+    kill_process(Pid::from_child(&top), Signal::TERM).expect("it runs");
+    let mut ended = None;
+    eventually("it ends", || {
+        ended = top.try_wait().expect("ours");
+        ended.is_some()
+    });
+    assert_eq!(ended.and_then(|status| status.code()), Some(0));
+    assert_eq!(modes(), before);
+    drop(terminal);
+    let shown = screen.join().expect("it reads");
+    assert!(shown.contains("cabinet"), "{shown:?}");
+    assert!(shown.contains("\u{1b}[?1049l"), "the screen before is shown again: {shown:?}");
 }

@@ -42,6 +42,7 @@ pub(super) enum Event {
 /// The shell of one bus.
 pub(super) struct Bus {
     devices: Vec<Device>,
+    /// For units that no device has.
     timeout: Millis,
     close_after_cycle: bool,
     schedule: Schedule,
@@ -65,6 +66,7 @@ struct Flying {
     whose: Whose,
     unit: UnitId,
     request: Request,
+    timeout: Millis,
     /// Not to be sent from this moment on.
     deadline: Option<Millis>,
     /// The link may turn out to have been closed for idling; a read is then asked again, once.
@@ -98,9 +100,9 @@ impl Bus {
         });
         wire.show(setup.name, channels.tap);
         let now = clock.now();
-        let (timeout, link, times) = (setup.timeout, setup.link, setup.times);
+        let (link, times) = (setup.link, setup.times);
         let device = |device: BusDevice| {
-            let every = device.every;
+            let (every, timeout) = (device.every, device.timeout);
             let device = Device::new(device, link, times, now);
             let (unit, requests) = (device.unit, device.poll_requests());
             (PollDevice { unit, every, requests, timeout }, device)
@@ -173,7 +175,8 @@ impl Bus {
     }
 
     fn poll_timeout(&self) -> Option<Millis> {
-        let times = [self.schedule.poll_timeout(), self.wire.poll_timeout(), self.taking.ends()];
+        let (schedule, wire) = (self.schedule.poll_timeout(), self.wire.poll_timeout());
+        let times = [schedule, wire, self.taking.ends(), self.teller.poll_timeout()];
         times.into_iter().flatten().min()
     }
 
@@ -192,7 +195,8 @@ impl Bus {
 
     fn take_in(&mut self, job: Job, now: Millis) {
         let is_taken = !matches!(self.taking, Taking::No);
-        match self.jobs.add(job, self.timeout) {
+        let (devices, fallback) = (&self.devices, self.timeout);
+        match self.jobs.add(job, |unit| timeout_of(devices, unit, fallback)) {
             // Nobody waits ten minutes without a word.
             Ok((id, _)) if is_taken => self.jobs.finish(id, Some(Fault::NoLink)),
             Ok((id, spec)) => {
@@ -246,6 +250,7 @@ impl Bus {
                     whose: Whose::Poll { place, index },
                     unit: device.unit,
                     request: Request::Read(device.request(index)),
+                    timeout: device.timeout,
                     deadline: None,
                     may_retry: true,
                 });
@@ -258,6 +263,7 @@ impl Bus {
                     unit: todo.unit,
                     may_retry: matches!(todo.request, Request::Read(_)),
                     request: todo.request,
+                    timeout: timeout_of(&self.devices, todo.unit, self.timeout),
                     deadline: todo.deadline,
                 }),
             },
@@ -290,8 +296,8 @@ impl Bus {
             self.last_ticket += 1;
             let ticket = Ticket(self.last_ticket);
             flying.may_retry &= self.wire.is_proven();
-            let (unit, request) = (flying.unit, &flying.request);
-            match self.wire.send(ticket, unit, request, self.timeout, now) {
+            let Flying { unit, request, timeout, .. } = &flying;
+            match self.wire.send(ticket, *unit, request, *timeout, now) {
                 Ok(()) => self.flying.push((ticket, flying)),
                 Err(fault) => self.settle(flying, Err(fault), now),
             }
@@ -361,6 +367,13 @@ impl Bus {
         self.taking = Taking::No;
         self.schedule.handle_release();
     }
+}
+
+/// How long a unit may take to answer a job. Several devices may be one unit; the most patient one
+/// counts, because an answer that is given up comes all the same and is in the way of the next.
+fn timeout_of(devices: &[Device], unit: UnitId, fallback: Millis) -> Millis {
+    let same = devices.iter().filter(|device| device.unit == unit);
+    same.map(|device| device.timeout).max().unwrap_or(fallback)
 }
 
 /// Chance for a back-off; nothing but a failure uses it.

@@ -18,6 +18,7 @@ use crate::drivers::{DeviceIndex, Frame};
 pub(super) struct Device {
     index: DeviceIndex,
     pub(super) unit: UnitId,
+    pub(super) timeout: Millis,
     wanted: Vec<PollRequest>,
     plan: LearnedPlan,
     /// As the schedule counts them.
@@ -28,11 +29,11 @@ pub(super) struct Device {
 
 impl Device {
     pub(super) fn new(device: BusDevice, link: LinkCost, times: LearnedTimes, now: Millis) -> Self {
-        let BusDevice { index, unit, wanted, reading, holes, .. } = device;
+        let BusDevice { index, unit, timeout, wanted, reading, holes, .. } = device;
         let reads = wanted.iter().map(|poll| poll.request).collect();
         let plan = LearnedPlan::resume(reads, link, reading, holes, times, now);
         let mut device =
-            Self { index, unit, wanted, plan, requests: Vec::new(), replies: Vec::new() };
+            Self { index, unit, timeout, wanted, plan, requests: Vec::new(), replies: Vec::new() };
         device.take_plan();
         device
     }
