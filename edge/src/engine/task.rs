@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fieldgate_model::{AlarmKey, Event, EventRecord, Millis};
+use fieldgate_modbus::register::ReadRequest;
+use fieldgate_model::{AlarmKey, Cause, Event, EventRecord, Millis};
 use fieldgate_rules::alarm::StoredAlarm;
 use fieldgate_rules::plan::Image;
 use tokio::sync::{mpsc, watch};
@@ -67,13 +68,14 @@ pub async fn run(
         let alarm_due = task.alarm_due();
         let wake = tokio::select! {
             biased;
+            // First, or a flood of frames would keep everything in memory only.
+            _ = flush.tick() => Wake::Flush,
             Some(request) = requests.recv() => Wake::Request(request),
             parsed = parsed.recv() => Wake::Parsed(parsed),
             frame = frames.recv(), if polling => Wake::Frame(frame),
             () = tokio::time::sleep(alarm_due.unwrap_or_default()), if alarm_due.is_some() => {
                 Wake::Alarm
             }
-            _ = flush.tick() => Wake::Flush,
         };
         progress.send_modify(|turns| *turns += 1);
         let found = match wake {
@@ -99,6 +101,19 @@ pub async fn run(
             tracing::error!(%error, "samples are lost");
         }
     }
+}
+
+/// Why a parser does not get this frame; `None` if it does. What it reads itself must all be there:
+/// half of it would give it false zeros. A hole in what the profile declares beside it is a range
+/// that is absent from the frame, and no reason to lose the parser's signals for ever.
+fn lacking(reads: &[ReadRequest], image: &Image) -> Option<Cause> {
+    let missing = reads.iter().find_map(|read| image.missing(*read));
+    let replies = || image.replies().iter().map(|(_, reply)| reply);
+    let nothing = || {
+        let first = replies().find_map(|reply| reply.as_ref().err().copied());
+        first.filter(|_| replies().all(Result::is_err))
+    };
+    missing.or_else(nothing)
 }
 
 impl Task {
@@ -128,9 +143,7 @@ impl Task {
         device.handle_image(&image, frame.at, &mut found);
         let profile = device.profile.clone();
         let Some(spec) = &profile.parser else { return found };
-        // A parser sees whole frames only: half of one would give it false zeros.
-        let failed = image.replies().iter().find_map(|(_, reply)| reply.as_ref().err().copied());
-        if let Some(cause) = failed {
+        if let Some(cause) = lacking(&spec.reads, &image) {
             device.handle_readings(Err(cause), frame.at, &mut found);
         } else if !self.parsers.hand(spec, frame.device, &device.name, frame.at, image) {
             self.skipped += 1;
@@ -229,5 +242,30 @@ impl Task {
             return Ok(());
         }
         self.buffer.append(Intake { samples, events, alarms, maps, ..Intake::default() }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fieldgate_modbus::register::{ReadReply, Table};
+
+    use super::*;
+
+    #[test]
+    fn a_hole_beside_what_a_parser_reads_does_not_keep_the_frame_from_it() {
+        let read = |start| ReadRequest { table: Table::HoldingRegister, start, count: 2 };
+        let good = |start| (read(start), Ok(ReadReply::Registers(vec![start, 0])));
+        let bad = |start, cause| (read(start), Err(cause));
+        let (hole, silent) = (Cause::Exception(2), Cause::NoAnswer);
+        for (reads, replies, expected) in [
+            (vec![read(0)], vec![good(0), bad(10, hole)], None),
+            (vec![read(0)], vec![good(0), bad(10, silent)], None),
+            (vec![], vec![good(0), bad(10, hole)], None),
+            (vec![read(10)], vec![good(0), bad(10, hole)], Some(hole)),
+            (vec![read(0), read(10)], vec![good(0), bad(10, silent)], Some(silent)),
+            (vec![], vec![bad(0, silent), bad(10, silent)], Some(silent)),
+        ] {
+            assert_eq!(lacking(&reads, &Image::new(replies.clone())), expected, "{replies:?}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use fieldgate_model::Cause;
 
+use crate::exception::{Exception, Policy};
+
 /// How a transaction failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
@@ -17,6 +19,18 @@ pub enum Fault {
     Malformed,
     /// The device refused with this Modbus exception code.
     Exception(u8),
+}
+
+impl Fault {
+    /// What a refusal asks for; `None` if it is none.
+    pub const fn policy(self) -> Option<Policy> {
+        match self {
+            Self::Exception(code) => Some(Exception::from_code(code).policy()),
+            Self::NoAnswer | Self::NoLink | Self::LinkLost | Self::Checksum | Self::Malformed => {
+                None
+            }
+        }
+    }
 }
 
 impl From<Fault> for Cause {

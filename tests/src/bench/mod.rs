@@ -8,6 +8,7 @@
 //!   is told.
 
 mod cost;
+mod dead;
 mod peer;
 mod poll;
 mod rate;
@@ -28,7 +29,7 @@ use crate::demo::duration;
 #[command(
     name = "tests/bench",
     after_help = "Examples:\n  tests/bench poll\n  tests/bench poll --devices 100 --for 30s --json\n  \
-                  tests/bench rate"
+                  tests/bench rate\n  tests/bench dead"
 )]
 pub struct Options {
     /// Print one JSON object instead of lines.
@@ -55,6 +56,8 @@ enum Work {
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
         in_flight: u16,
     },
+    /// One dead unit among 20 on a simulated line at 9600 Bd: what it costs the others
+    Dead,
 }
 
 /// Runs the chosen benchmark and prints its figures.
@@ -62,6 +65,7 @@ pub fn run(options: &Options) -> Result<()> {
     let figures = match options.work {
         Work::Poll { devices } => poll::run(devices, options.length)?,
         Work::Rate { in_flight } => rate::run(in_flight, options.length)?,
+        Work::Dead => dead::run(options.length)?,
     };
     print(&figures, options.json)
 }

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use fieldgate_modbus::client::Ticket;
 use fieldgate_modbus::fault::Fault;
-use fieldgate_modbus::register::UnitId;
 use fieldgate_modbus::request::{Reply, Request};
 use fieldgate_model::Millis;
 use fieldgate_rules::schedule::{
-    Flight, JOBS_MAX, Jitter, JobId, PollDevice, PollEffect, PollSlot, Schedule, ScheduleOptions,
+    JOBS_MAX, PollDevice, PollEffect, PollSlot, Schedule, ScheduleOptions,
 };
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::sleep;
 
-use super::device::Device;
+use super::device::{Device, timeout_of};
+use super::flying::{Flying, Whose, jitter};
 use super::job::Jobs;
 use super::taking::Taking;
 use super::tell::Teller;
@@ -58,25 +58,6 @@ pub(super) struct Bus {
     jobs_in: mpsc::Receiver<Job>,
     frames: mpsc::Sender<Frame>,
     clock: Clock,
-}
-
-/// A transaction that the schedule counts as in flight.
-struct Flying {
-    flight: Flight,
-    whose: Whose,
-    unit: UnitId,
-    request: Request,
-    timeout: Millis,
-    /// Not to be sent from this moment on.
-    deadline: Option<Millis>,
-    /// The link may turn out to have been closed for idling; a read is then asked again, once.
-    may_retry: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Whose {
-    Poll { place: usize, index: usize },
-    Job { id: JobId, step: usize },
 }
 
 impl Bus {
@@ -132,7 +113,7 @@ impl Bus {
             return None;
         }
         let now = self.clock.now();
-        let wait = self.poll_timeout().map(|at| Duration::from_millis(at.since(now).0));
+        let wait = self.poll_timeout(now).map(|at| Duration::from_millis(at.since(now).0));
         let due = async {
             match wait {
                 // A timer would round up to the next millisecond, between any two requests.
@@ -141,11 +122,11 @@ impl Bus {
                 None => pending().await,
             }
         };
-        let is_open = !self.taking.is_final() && self.jobs.len() < JOBS_MAX;
+        let takes_jobs = self.takes_jobs();
         Some(tokio::select! {
             biased;
             event = self.wire.event() => Event::Wire(event),
-            job = self.jobs_in.recv(), if is_open => Event::Job(job),
+            job = self.jobs_in.recv(), if takes_jobs => Event::Job(job),
             () = self.taking.released() => Event::Released,
             () = due => Event::Due,
         })
@@ -154,10 +135,20 @@ impl Bus {
     pub(super) fn apply(&mut self, event: Event) {
         let now = self.clock.now();
         match event {
-            Event::Wire(event) => self.apply_wire(event, now),
+            Event::Wire(event) => {
+                self.apply_wire(event, now);
+                // A line that never stops talking is always first, and must hold up nothing else.
+                self.wire.handle_timeout(now);
+                if self.takes_jobs()
+                    && let Ok(job) = self.jobs_in.try_recv()
+                {
+                    self.take_in(job, now);
+                }
+            }
             Event::Job(Some(job)) => self.take_in(job, now),
             Event::Job(None) => {
-                self.taking = Taking::Ending;
+                let is_held = self.taking.since().is_some();
+                self.taking = if is_held { Taking::Ended } else { Taking::Ending };
                 self.schedule.handle_hold(now);
             }
             Event::Released => self.release(),
@@ -174,10 +165,23 @@ impl Bus {
         self.teller.line(self.wire.counters(), || self.schedule.load(now), now);
     }
 
-    fn poll_timeout(&self) -> Option<Millis> {
+    fn takes_jobs(&self) -> bool {
+        !self.taking.is_final() && self.jobs.len() < JOBS_MAX
+    }
+
+    fn poll_timeout(&self, now: Millis) -> Option<Millis> {
+        let held = self.queue.front().filter(|_| self.wire.may_send(now));
+        let held = held.and_then(|flying| self.held_until(flying, now));
         let (schedule, wire) = (self.schedule.poll_timeout(), self.wire.poll_timeout());
-        let times = [schedule, wire, self.taking.ends(), self.teller.poll_timeout()];
+        let times = [schedule, wire, self.taking.ends(), self.teller.poll_timeout(), held];
         times.into_iter().flatten().min()
+    }
+
+    /// Until when a transaction with a deadline is kept here for the sake of its unit's late answer:
+    /// once it is handed to the line nobody can look at its deadline any more.
+    fn held_until(&self, flying: &Flying, now: Millis) -> Option<Millis> {
+        let deadline = flying.deadline?;
+        Some(self.wire.held_until(flying.unit, now)?.min(deadline))
     }
 
     fn apply_wire(&mut self, event: WireEvent, now: Millis) {
@@ -216,13 +220,11 @@ impl Bus {
     /// Lets schedule and line have their way with each other until both wait for something.
     fn turn(&mut self, now: Millis) {
         for _ in 0..ROUNDS_MAX {
+            // A cycle's end may bring another plan, which must be known before the next one begins.
+            let mut moved = self.obey_all(now);
             self.schedule.handle_timeout(now);
-            let mut moved = false;
-            while let Some(effect) = self.schedule.poll_effect() {
-                self.obey(effect, now);
-                moved = true;
-            }
-            self.send(now);
+            moved |= self.obey_all(now);
+            moved |= self.send(now);
             while let Some((ticket, outcome)) = self.wire.poll_done(now) {
                 let place = self.flying.iter().position(|(known, _)| *known == ticket);
                 if let Some(place) = place {
@@ -239,6 +241,15 @@ impl Bus {
         if self.close_after_cycle && is_idle && self.wire.is_open() {
             self.wire.close(now);
         }
+    }
+
+    fn obey_all(&mut self, now: Millis) -> bool {
+        let mut moved = false;
+        while let Some(effect) = self.schedule.poll_effect() {
+            self.obey(effect, now);
+            moved = true;
+        }
+        moved
     }
 
     fn obey(&mut self, effect: PollEffect, now: Millis) {
@@ -281,18 +292,25 @@ impl Bus {
         }
     }
 
-    /// Sends what the line takes, opening it if need be.
-    fn send(&mut self, now: Millis) {
+    /// Sends what the line takes, opening it if need be; whether anything left the queue.
+    fn send(&mut self, now: Millis) -> bool {
         if !self.queue.is_empty() {
             self.wire.open();
         }
+        let mut moved = false;
         while self.wire.may_send(now) {
             let Some(mut flying) = self.queue.pop_front() else { break };
             // The turn may have begun some time ago, and this is the last moment to look.
             if flying.deadline.is_some_and(|deadline| self.clock.now() >= deadline) {
                 self.schedule.handle_unsent(flying.flight, now);
+                moved = true;
                 continue;
             }
+            if self.held_until(&flying, now).is_some() {
+                self.queue.push_front(flying);
+                break;
+            }
+            moved = true;
             self.last_ticket += 1;
             let ticket = Ticket(self.last_ticket);
             flying.may_retry &= self.wire.is_proven();
@@ -302,6 +320,7 @@ impl Bus {
                 Err(fault) => self.settle(flying, Err(fault), now),
             }
         }
+        moved
     }
 
     /// Keeps what a transaction brought, and tells the schedule.
@@ -354,7 +373,11 @@ impl Bus {
                 self.taking = Taking::Taken { released: taker.released, since: now };
                 tracing::info!(bus = self.teller.name(), "the line is taken");
                 if taker.granted.send(()).is_err() {
-                    self.release();
+                    return self.release();
+                }
+                // Who asked before waits as little for the line to come back as who asks later.
+                for job in self.jobs.end_all(Fault::NoLink) {
+                    self.schedule.handle_job_end(job);
                 }
             }
             Taking::Ending | Taking::Ended => {}
@@ -367,20 +390,4 @@ impl Bus {
         self.taking = Taking::No;
         self.schedule.handle_release();
     }
-}
-
-/// How long a unit may take to answer a job. Several devices may be one unit; the most patient one
-/// counts, because an answer that is given up comes all the same and is in the way of the next.
-fn timeout_of(devices: &[Device], unit: UnitId, fallback: Millis) -> Millis {
-    let same = devices.iter().filter(|device| device.unit == unit);
-    same.map(|device| device.timeout).max().unwrap_or(fallback)
-}
-
-/// Chance for a back-off; nothing but a failure uses it.
-fn jitter(outcome: Result<(), Fault>) -> Jitter {
-    let mut byte = [u8::MAX / 2];
-    if outcome.is_err() && getrandom::fill(&mut byte).is_err() {
-        return Jitter(u8::MAX / 2);
-    }
-    Jitter(byte[0])
 }

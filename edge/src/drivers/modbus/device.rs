@@ -85,3 +85,10 @@ impl Device {
         (Frame { device: self.index, at, replies, learned }, is_other)
     }
 }
+
+/// How long a unit may take to answer a job. Several devices may be one unit; the most patient one
+/// counts, because an answer that is given up comes all the same and is in the way of the next.
+pub(super) fn timeout_of(devices: &[Device], unit: UnitId, fallback: Millis) -> Millis {
+    let same = devices.iter().filter(|device| device.unit == unit);
+    same.map(|device| device.timeout).max().unwrap_or(fallback)
+}

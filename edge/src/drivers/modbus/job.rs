@@ -162,6 +162,15 @@ impl Jobs {
         }
     }
 
+    /// Ends all jobs: steps that were not made failed for `rest`. Gives which they were.
+    pub(super) fn end_all(&mut self, rest: Fault) -> Vec<JobId> {
+        let ids: Vec<JobId> = self.open.keys().copied().collect();
+        for id in &ids {
+            self.finish(*id, Some(rest));
+        }
+        ids
+    }
+
     /// Ends a job whose time had passed before it reached the wire.
     pub(super) fn expire(&mut self, id: JobId) {
         match self.open.remove(&id) {

@@ -12,6 +12,7 @@
 mod bus;
 mod device;
 pub mod direct;
+mod flying;
 mod job;
 mod link;
 mod lock;

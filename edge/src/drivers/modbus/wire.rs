@@ -237,6 +237,11 @@ impl Wire {
             && self.client.may_send(now)
     }
 
+    /// Until when a request to `unit` would be held back for the late answer to its last one.
+    pub(super) fn held_until(&self, unit: UnitId, now: Millis) -> Option<Millis> {
+        self.client.held_until(unit, now)
+    }
+
     /// Sends a request, which [`Wire::may_send`] must have agreed to. `patience` is for the device;
     /// the time on the line is added.
     pub(super) fn send(
@@ -322,6 +327,11 @@ impl Wire {
             self.quiet_until = now + self.setup.pause;
         }
         self.is_answering = false;
+        if outcome == Err(Fault::NoAnswer) && !self.unsent.is_empty() {
+            // Who takes no request cannot answer one, and all others would wait behind its bytes.
+            self.close(now);
+            return Err(Fault::LinkLost);
+        }
         match outcome {
             Err(Fault::LinkLost) if self.is_cut => Err(Fault::Malformed),
             outcome => outcome,

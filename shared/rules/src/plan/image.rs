@@ -46,6 +46,16 @@ impl Image {
         self.bits(table, offset, 1)?.first().copied().ok_or(Cause::Malformed)
     }
 
+    /// Why this read is missing; `None` if it is here.
+    pub fn missing(&self, want: ReadRequest) -> Option<Cause> {
+        let ReadRequest { table, start, count } = want;
+        if table.is_bits() {
+            self.bits(table, start, count).err()
+        } else {
+            self.registers(table, start, count).err()
+        }
+    }
+
     fn find<'a, T>(
         &'a self,
         want: ReadRequest,

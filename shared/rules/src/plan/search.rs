@@ -9,6 +9,7 @@
 //!   [`SUSPECTS_PER_CYCLE`] pieces are under suspicion at a time: one without gaps, one a halving,
 //!   and two that confirm a culprit. Its gaps take a cycle for each [`GAPS_PER_CYCLE`] of them.
 
+use fieldgate_modbus::exception::Policy;
 use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::{Address, ReadRequest};
 
@@ -73,25 +74,20 @@ pub(super) enum Finding {
 /// The code of a refusal that may be due to what lies within the range: illegal address, illegal
 /// value (of devices that mean its length or its end), illegal function (of devices that have a
 /// table only in parts).
-pub(super) const fn refusal(outcome: Result<(), Fault>) -> Option<u8> {
+pub(super) fn refusal(outcome: Result<(), Fault>) -> Option<u8> {
     match outcome {
-        Err(Fault::Exception(code @ 1..=3)) => Some(code),
-        Ok(())
-        | Err(
-            Fault::Exception(_)
-            | Fault::NoAnswer
-            | Fault::NoLink
-            | Fault::LinkLost
-            | Fault::Checksum
-            | Fault::Malformed,
-        ) => None,
+        Err(fault @ Fault::Exception(code)) if fault.policy() == Some(Policy::ChangeRequest) => {
+            Some(code)
+        }
+        Ok(()) | Err(_) => None,
     }
 }
 
 /// Whether the device is alive and has an opinion about this very request. Acknowledge, busy and
 /// the gateway's own exceptions say nothing about it.
-const fn says_other(outcome: Result<(), Fault>) -> bool {
-    matches!(outcome, Err(Fault::Exception(code)) if !matches!(code, 5 | 6 | 10 | 11))
+fn says_other(outcome: Result<(), Fault>) -> bool {
+    let policy = outcome.err().and_then(Fault::policy);
+    matches!(policy, Some(Policy::ChangeRequest | Policy::ReportFailure))
 }
 
 impl Search {

@@ -25,12 +25,22 @@ pub(super) struct Budget {
     in_flight_max: u64,
     /// What may be lost in a window.
     limit: Millis,
-    /// Lost in the window: the end of its second, and how much; the oldest first.
-    losses: VecDeque<(Millis, Millis)>,
+    /// Lost in the window, the oldest first.
+    losses: VecDeque<Loss>,
     /// A transaction on the budget is in flight.
     pub(super) is_out: bool,
     again_at: Millis,
     first_try_at: Millis,
+}
+
+/// What was lost in one second.
+#[derive(Debug)]
+struct Loss {
+    /// The end of that second.
+    end: Millis,
+    all: Millis,
+    /// The part of it that jobs have lost.
+    by_jobs: Millis,
 }
 
 impl Budget {
@@ -61,29 +71,36 @@ impl Budget {
 
     /// From when on a unit that wasted time may be polled; `None` while another one is.
     pub(super) fn again_at(&self, timeout: Millis) -> Option<Millis> {
-        Some(self.room_at(timeout, self.limit)?.max(self.again_at))
+        Some(self.room_at(timeout)?.max(self.again_at))
     }
 
     /// From when on a unit never heard of may be polled.
     pub(super) fn first_try_at(&self, timeout: Millis) -> Option<Millis> {
-        Some(self.room_at(timeout, self.limit)?.max(self.first_try_at))
+        Some(self.room_at(timeout)?.max(self.first_try_at))
     }
 
     /// From when on a job may be tried on a silent unit: it need not wait for its turn, but jobs
-    /// may use up only half of the budget, so that there is always something left for probes.
+    /// may use up only half of the budget, so that there is always something left for probes. What
+    /// probes lose is no part of that half, or else many dead units would keep jobs out for ever.
     pub(super) fn job_at(&self, timeout: Millis) -> Option<Millis> {
-        self.room_at(timeout, Millis(self.limit.0 / 2))
+        let half = Millis(self.limit.0 / 2);
+        let own = self.free_at(timeout, half, |loss| loss.by_jobs);
+        Some(self.room_at(timeout)?.max(own))
     }
 
     /// A transaction on the budget lost this much.
-    pub(super) fn lose(&mut self, lost: Millis, now: Millis) {
-        while self.losses.front().is_some_and(|(at, _)| *at + WINDOW <= now) {
+    pub(super) fn lose(&mut self, lost: Millis, is_job: bool, now: Millis) {
+        while self.losses.front().is_some_and(|first| first.end + WINDOW <= now) {
             self.losses.pop_front();
         }
-        let end_of_step = Millis((now.0 / STEP.0 + 1) * STEP.0);
+        let end = Millis((now.0 / STEP.0 + 1) * STEP.0);
+        let by_jobs = if is_job { lost } else { Millis(0) };
         match self.losses.back_mut() {
-            Some((at, sum)) if *at == end_of_step => *sum = *sum + lost,
-            Some(_) | None => self.losses.push_back((end_of_step, lost)),
+            Some(newest) if newest.end == end => {
+                newest.all = newest.all + lost;
+                newest.by_jobs = newest.by_jobs + by_jobs;
+            }
+            Some(_) | None => self.losses.push_back(Loss { end, all: lost, by_jobs }),
         }
         let paid = now + self.pay_back(lost);
         self.again_at = self.again_at.max(paid);
@@ -93,20 +110,22 @@ impl Budget {
         self.first_try_at = self.first_try_at.max(first_try_at);
     }
 
-    fn room_at(&self, timeout: Millis, limit: Millis) -> Option<Millis> {
-        if self.is_out {
-            return None;
-        }
-        let mut lost: u64 = self.losses.iter().map(|(_, lost)| lost.0).sum();
+    fn room_at(&self, timeout: Millis) -> Option<Millis> {
+        (!self.is_out).then(|| self.free_at(timeout, self.limit, |loss| loss.all))
+    }
+
+    /// From when on another `timeout` goes into `limit`, or nothing at all is left in the window.
+    fn free_at(&self, timeout: Millis, limit: Millis, part: impl Fn(&Loss) -> Millis) -> Millis {
+        let mut sum: u64 = self.losses.iter().map(|loss| part(loss).0).sum();
         let mut at = Millis(0);
-        for (end, sum) in &self.losses {
-            if lost + timeout.0 <= limit.0 {
+        for loss in self.losses.iter().filter(|loss| part(loss) > Millis(0)) {
+            if sum + timeout.0 <= limit.0 {
                 break;
             }
-            lost -= sum.0;
-            at = *end + WINDOW;
+            sum -= part(loss).0;
+            at = loss.end + WINDOW;
         }
-        Some(at)
+        at
     }
 }
 
@@ -120,15 +139,16 @@ mod tests {
         for second in 0..5 {
             // Jobs have half of six seconds.
             assert_eq!(budget.job_at(Millis(500)) == Some(Millis(0)), second <= 2, "{second}");
-            budget.lose(Millis(1_000), Millis(1_000 * second));
+            budget.lose(Millis(1_000), true, Millis(1_000 * second));
         }
         assert_eq!(budget.first_try_at(Millis(1_000)), Some(Millis(5_000)));
-        budget.lose(Millis(1_000), Millis(5_000));
+        budget.lose(Millis(1_000), false, Millis(5_000));
         // Six seconds of a minute are gone; the first of them leaves the window at 61,000.
         assert_eq!(budget.first_try_at(Millis(1_000)), Some(Millis(61_000)));
         assert_eq!(budget.first_try_at(Millis(1_001)), Some(Millis(62_000)));
         assert_eq!(budget.again_at(Millis(1_000)), Some(Millis(61_000)));
-        assert_eq!(budget.job_at(Millis(1_000)), Some(Millis(64_000)));
+        // Five of them went to jobs, which may have three.
+        assert_eq!(budget.job_at(Millis(1_000)), Some(Millis(63_000)));
         budget.is_out = true;
         assert_eq!(budget.first_try_at(Millis(1)), None);
     }
@@ -137,7 +157,7 @@ mod tests {
     fn a_timeout_beyond_the_share_goes_alone_and_pays_in_full() {
         let mut budget = Budget::new(ScheduleOptions::default());
         assert_eq!(budget.first_try_at(Millis(10_000)), Some(Millis(0)));
-        budget.lose(Millis(10_000), Millis(10_000));
+        budget.lose(Millis(10_000), false, Millis(10_000));
         assert_eq!(budget.first_try_at(Millis(10_000)), Some(Millis(100_000)));
     }
 }

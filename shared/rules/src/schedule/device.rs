@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use fieldgate_modbus::exception::Policy;
 use fieldgate_modbus::fault::Fault;
 use fieldgate_model::Millis;
 
@@ -189,7 +190,9 @@ impl Device {
             }
             Err(fault) => {
                 self.known.count(fault);
-                let is_busy = matches!(fault, Fault::Exception(5 | 6));
+                // A read that was only acknowledged has brought nothing, and does no harm twice.
+                let is_busy =
+                    matches!(fault.policy(), Some(Policy::AwaitCompletion | Policy::RetryLater));
                 if is_busy && cycle.retries < BUSY_RETRIES_MAX {
                     cycle.retries += 1;
                     cycle.busy.push_back(index);

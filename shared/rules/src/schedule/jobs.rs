@@ -1,5 +1,6 @@
 //! The jobs of a bus, from the moment they are taken on to their one end.
 
+use fieldgate_modbus::exception::Policy;
 use fieldgate_modbus::fault::Fault;
 use fieldgate_model::Millis;
 
@@ -77,8 +78,8 @@ impl Job {
     pub(super) fn book(&mut self, outcome: Result<(), Fault>, now: Millis) -> Next {
         let is_last = matches!(self.state, JobState::InFlight { is_last: true });
         let again_at = now + BUSY_PAUSE;
-        // 6 says that nothing was done; 5 says that it is being done, so that it is not repeated.
-        let is_busy = outcome == Err(Fault::Exception(6));
+        // Busy says that nothing was done; acknowledged is being done, so that it is not repeated.
+        let is_busy = outcome.is_err_and(|fault| fault.policy() == Some(Policy::RetryLater));
         let is_in_time = self.spec.not_after.is_none_or(|not_after| again_at < not_after);
         if is_busy && is_in_time && !is_last && self.retries < BUSY_RETRIES_MAX {
             self.retries += 1;

@@ -37,7 +37,8 @@ impl Schedule {
         let wasted = unit.judge(ended, |lost| self.budget.probation(lost), now);
         let after = unit.breaker;
         if landed.is_on_budget && wasted > Millis(0) {
-            self.budget.lose(wasted, now);
+            let is_job = matches!(landed.errand, Errand::Job(_));
+            self.budget.lose(wasted, is_job, now);
         }
         if before != after {
             let is_closed = |breaker| usize::from(breaker == BreakerState::Closed);

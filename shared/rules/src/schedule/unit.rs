@@ -1,5 +1,6 @@
 //! One unit of a bus: its circuit breaker, and how far its word is good.
 
+use fieldgate_modbus::exception::Policy;
 use fieldgate_modbus::fault::Fault;
 use fieldgate_model::Millis;
 
@@ -105,24 +106,14 @@ impl Unit {
     }
 }
 
-/// Whether the unit said nothing, as far as anyone knows: a gateway says so with 10 and 11.
+/// Whether the unit said nothing, as far as anyone knows: a gateway may say so.
 pub(super) fn is_silence(fault: Fault) -> bool {
-    match fault {
-        Fault::NoAnswer | Fault::Exception(0x0A | 0x0B) => true,
-        Fault::NoLink
-        | Fault::LinkLost
-        | Fault::Malformed
-        | Fault::Checksum
-        | Fault::Exception(_) => false,
-    }
+    fault == Fault::NoAnswer || fault.policy() == Some(Policy::TreatAsSilent)
 }
 
 /// Whether it came from the unit. What is not Modbus came from something that is alive, too.
 fn is_sign_of_life(fault: Fault) -> bool {
-    match fault {
-        Fault::NoAnswer | Fault::NoLink | Fault::LinkLost | Fault::Exception(0x0A | 0x0B) => false,
-        Fault::Malformed | Fault::Checksum | Fault::Exception(_) => true,
-    }
+    !is_silence(fault) && !matches!(fault, Fault::NoLink | Fault::LinkLost)
 }
 
 /// What of the time spent gave nothing. A gateway that reports its device silent has waited for it
@@ -132,9 +123,8 @@ fn wasted(fault: Fault, ended: Ended) -> Millis {
     match fault {
         Fault::NoAnswer => ended.spent.max(ended.timeout),
         Fault::LinkLost if !ended.was_alone => Millis(0),
-        Fault::Exception(0x0A | 0x0B) | Fault::LinkLost | Fault::Malformed | Fault::Checksum => {
-            ended.spent
-        }
+        Fault::LinkLost | Fault::Malformed | Fault::Checksum => ended.spent,
+        Fault::Exception(_) if is_silence(fault) => ended.spent,
         Fault::Exception(_) | Fault::NoLink => Millis(0),
     }
 }

@@ -286,3 +286,30 @@ fn a_plan_changes_between_two_cycles() {
     assert_eq!(bus.snapshot(0).missed, 0);
     assert_eq!(bus.asked.len(), 7);
 }
+
+#[test]
+fn a_job_for_a_silent_unit_comes_to_its_end_however_many_units_are_dead() {
+    // Probes of the dead use the whole budget by themselves, or one timeout is half of it.
+    for (dead, timeout) in [(1, 2_000), (1, 5_000), (4, 1_000), (12, 500), (1, 20_000)] {
+        let timeout = Millis(timeout);
+        let mut all = devices(20, Millis(1_000));
+        for device in &mut all {
+            device.timeout = timeout;
+        }
+        let mut bus =
+            Bus::new(
+                all,
+                |unit, _, _| {
+                    if unit < dead { (Err(Fault::NoAnswer), timeout) } else { HEALTHY }
+                },
+            );
+        bus.run(Millis::from_secs(600));
+        bus.job(1, JobSpec { timeout, ..spec(Class::Command, 0) });
+        let asked_at = bus.now;
+        bus.run(Millis::from_secs(600));
+        let (end, at) = bus.end_of(1).expect("it ends");
+        assert_eq!(end, done(1, None), "{dead} dead, {timeout:?}");
+        let waited = at.since(asked_at);
+        assert!(waited.0 <= 12 * timeout.0.max(6_000), "{dead} dead, {timeout:?}: {waited:?}");
+    }
+}
