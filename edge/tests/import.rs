@@ -403,7 +403,7 @@ fn what_the_search_for_breaking_texts_starts_from_and_has_found_is_read() {
             let text = String::from_utf8_lossy(&bytes);
             match import(format, &text, &options()) {
                 Ok(imported) => drop(check(&imported, "")),
-                Err(notes) => assert!(!notes.is_empty(), "{path:?}"),
+                Err(notes) => assert!(!notes.is_empty(), "{}", path.display()),
             }
         }
     }
