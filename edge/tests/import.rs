@@ -351,7 +351,7 @@ fn a_row_that_no_profile_can_hold_is_left_out_and_the_others_stay() {
   - {name: b, address: 1, command_on: -1}\n  sensors:\n  - {name: good, address: 9}\n";
     let csv = "name,address,type,null,scale\na,hr:1,u16,0xFFFFFFFF,\nb,hr:2,u16,,1e300\ngood,hr:3,u16,,\n";
     for (format, text, lost) in [
-        (Format::Telegraf, telegraf, vec![4, 5, 6, 7, 8]),
+        (Format::Telegraf, telegraf, vec![5, 6, 7, 8, 9]),
         (Format::HomeAssistant, home_assistant, vec![4, 5]),
         (Format::Csv, csv, vec![2, 3]),
     ] {
