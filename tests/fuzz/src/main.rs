@@ -13,7 +13,7 @@ mod any_message;
 mod any_script;
 // The importers as they stand: the whole edge, with its database and its script engine, would take
 // many minutes to build with counters.
-#[expect(dead_code, unused_imports, reason = "the edge uses more of it")]
+#[expect(unused_imports, reason = "the edge uses more of it")]
 #[path = "../../../edge/src/import/mod.rs"]
 mod import;
 #[path = "../../../edge/src/lines.rs"]
