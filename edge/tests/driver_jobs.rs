@@ -112,7 +112,9 @@ async fn a_write_to_a_line_that_is_never_free_waits_for_one_transaction() {
         let before = asked();
         let (done, result) = oneshot::channel();
         let (unit, class) = (UnitId(7), Class::Command);
-        let (request, read_back, deadline) = (SET_POINT, None, None);
+        // A write that never gets its turn ends the test instead of hanging it.
+        let deadline = Some(Clock.now() + Millis::from_secs(20));
+        let (request, read_back) = (SET_POINT, None);
         let job = Job::Write { unit, request, read_back, deadline, class, done };
         rig.jobs.send(job).await.expect("the bus runs");
         assert_eq!(result.await.expect("an answer"), WriteResult::Written { read_back: None });
