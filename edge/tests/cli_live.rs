@@ -113,6 +113,40 @@ fn an_address_that_is_off_by_one_is_found_out() {
 }
 
 #[test]
+fn a_neighbour_that_answers_is_told_on_either_side() {
+    for (refused, asked, error, hint) in [
+        (
+            "2@ir:0",
+            "ir:0",
+            "ir:0 (3x0001) is refused: exception 2, illegal data address",
+            "ir:1 (3x0002) answers: the manual may count from 0",
+        ),
+        (
+            "2@ir:4..9",
+            "3x0005",
+            "ir:4 (3x0005) is refused: exception 2, illegal data address",
+            "ir:3 (3x0004) answers: the manual may count from 1",
+        ),
+        (
+            "2@ir:0..9",
+            "30005",
+            "ir:4 (3x0005) is refused: exception 2, illegal data address",
+            "its neighbours are refused too; see the table (hr, ir) and the manual",
+        ),
+    ] {
+        let site = Site::new();
+        let devices = Simulated::start(&site, &["demo-meter", "--exception", refused]);
+        let done = site.run(&["read", &format!("tcp://{}", devices.address), asked]);
+        assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{done:?}");
+        assert!(done.err.contains(&format!("error: {error}\n")), "`{error}` in {done:?}");
+        assert!(done.err.contains(&format!("hint: {hint}\n")), "`{hint}` in {done:?}");
+    }
+    let site = Site::new();
+    let bare = site.run(&["read", "tcp://127.0.0.1:1", "4"]);
+    assert_eq!((bare.code, bare.out.as_str()), (Some(2), ""), "a bare number is two addresses");
+}
+
+#[test]
 fn decoding_marks_what_a_device_would_send() {
     let session = Session::start();
     for args in [&["decode", "meter", "ir:0..1"][..], &["decode", "--words", "0x4366,13107"]] {
