@@ -50,6 +50,9 @@ impl DirectLine {
         let ours = Ticket(self.last_ticket);
         // The line may have to be quiet for a moment, and may break in it.
         loop {
+            // What the last transaction has left: a line that stayed silent is opened anew, and
+            // until then nothing may be sent.
+            while self.wire.poll_done(self.clock.now()).is_some() {}
             self.reopen().await.map_err(|_| Fault::NoLink)?;
             let now = self.clock.now();
             if self.wire.may_send(now) {
