@@ -287,6 +287,17 @@ fn a_serial_device_of_unknown_speed_is_found_and_read() {
 }
 
 #[test]
+fn a_scan_goes_on_however_many_units_are_silent_before_one_answers() {
+    let site = Site::new();
+    let port = site.path("bus");
+    let port = port.to_str().expect("a path of ours");
+    let _devices =
+        Simulated::start(&site, &["demo-meter", "--unit", "40", &format!("--rtu={port}")]);
+    let done = site.run(&["scan", port, "-a", "10:40", "-o", "0.1", "--json"]);
+    assert_eq!(done.json()["units"][0]["unit"], 40, "{done:?}");
+}
+
+#[test]
 fn a_place_that_the_gateway_owns_is_taken_from_it_for_a_direct_read() {
     let session = Session::start();
     let endpoint = format!("tcp://{}", session.devices.address);
