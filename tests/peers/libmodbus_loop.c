@@ -6,7 +6,7 @@
  *
  * Prints one JSON object: requests, failed, seconds, cpu_us (user and system). */
 #include <errno.h>
-#include <modbus.h>
+#include <modbus/modbus.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

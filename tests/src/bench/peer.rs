@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::harness::{Process, Scratch, repository};
+use crate::harness::{Process, Scratch, peer};
 
 /// Beyond what it was told to measure: it connects first.
 const SLACK: Duration = Duration::from_secs(30);
@@ -24,27 +24,9 @@ pub(super) struct Loop {
 pub(super) struct Libmodbus(PathBuf);
 
 impl Libmodbus {
-    /// Compiles it into `scratch`.
-    pub(super) fn compile(scratch: &Scratch) -> Result<Self> {
-        let source = repository().join("tests/peers/libmodbus_loop.c");
-        let program = scratch.path().join("libmodbus_loop");
-        let arguments = [
-            "-O2",
-            "-I/usr/include/modbus",
-            &source.display().to_string(),
-            "-lmodbus",
-            "-o",
-            &program.display().to_string(),
-        ]
-        .map(str::to_owned);
-        let ended = Process::run("cc".as_ref(), arguments, scratch.path())?;
-        if !ended.status.success() {
-            bail!(
-                "libmodbus_loop.c does not compile (apt-get install libmodbus-dev)\n{}",
-                ended.stderr
-            );
-        }
-        Ok(Self(program))
+    /// Compiles it, unless that is done.
+    pub(super) fn compile() -> Result<Self> {
+        Ok(Self(peer("libmodbus_loop")?))
     }
 
     /// Runs it for `length` and gives what it measured.

@@ -20,7 +20,7 @@ const WARM_UP: Duration = Duration::from_secs(5);
 
 pub(super) fn run(devices: u16, length: Duration) -> Result<Value> {
     let scratch = Scratch::new("fieldgate-bench")?;
-    let peer = Libmodbus::compile(&scratch)?;
+    let peer = Libmodbus::compile()?;
     let rig = Rig::start(devices)?;
     let folder = scratch.folder("edge")?;
     scratch.file("edge/profiles/bench-meter.toml", &profile()?)?;

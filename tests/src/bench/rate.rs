@@ -32,7 +32,7 @@ struct Side {
 
 pub(super) fn run(in_flight: u16, length: Duration) -> Result<Value> {
     let scratch = Scratch::new("fieldgate-bench")?;
-    let peer = Libmodbus::compile(&scratch)?;
+    let peer = Libmodbus::compile()?;
     let rig = Rig::start(1)?;
     let serial = daemon(&scratch, &rig, 1, length)?;
     let arguments = [
