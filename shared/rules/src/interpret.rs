@@ -90,10 +90,10 @@ pub fn interpret(words: &[u16]) -> Vec<Interpretation> {
     found.extend([WordOrder::Abcd, WordOrder::Badc].iter().filter_map(|order| text(*order, words)));
     for at in 0..found.len() {
         let (before, rest) = found.split_at_mut(at);
-        if let Some(its) = rest.first_mut().filter(|its| its.plausible) {
-            if let Some(why) = doubt(before, its) {
-                (its.plausible, its.why) = (false, why);
-            }
+        if let Some(its) = rest.first_mut().filter(|its| its.plausible)
+            && let Some(why) = doubt(before, its)
+        {
+            (its.plausible, its.why) = (false, why);
         }
     }
     found
