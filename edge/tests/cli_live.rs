@@ -232,7 +232,12 @@ fn a_scan_that_is_killed_gives_the_bus_back() {
 #[test]
 fn a_scan_that_was_stopped_goes_on_where_it_was() {
     let site = Site::new();
-    let devices = Simulated::start(&site, &["demo-meter", "demo-pump"]);
+    // Units that are not there are answered for at once; these cost their time, so that the scan is
+    // still under way when it is stopped.
+    let silent: Vec<String> = (20..40).map(|unit| format!("--silent-unit={unit}")).collect();
+    let silent = silent.iter().map(String::as_str);
+    let profiles: Vec<&str> = ["demo-meter", "demo-pump"].into_iter().chain(silent).collect();
+    let devices = Simulated::start(&site, &profiles);
     let endpoint = format!("tcp://{}", devices.address);
     let args = ["scan", endpoint.as_str(), "-a", "1,5:60,2", "-o", "0.3"];
     let mut scan = site.command(&args);
