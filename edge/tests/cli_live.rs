@@ -272,7 +272,12 @@ fn a_scan_that_is_killed_gives_the_bus_back() {
 #[test]
 fn a_scan_that_was_stopped_goes_on_where_it_was() {
     let site = Site::new();
-    let devices = Simulated::start(&site, &["demo-meter", "demo-pump"]);
+    // Units that are not there are answered for at once; these cost their time, so that the scan is
+    // still under way when it is stopped.
+    let silent: Vec<String> = (20..40).map(|unit| format!("--silent-unit={unit}")).collect();
+    let silent = silent.iter().map(String::as_str);
+    let profiles: Vec<&str> = ["demo-meter", "demo-pump"].into_iter().chain(silent).collect();
+    let devices = Simulated::start(&site, &profiles);
     let endpoint = format!("tcp://{}", devices.address);
     let args = ["scan", endpoint.as_str(), "-a", "1,5:60,2", "-o", "0.3"];
     let mut scan = site.command(&args);
@@ -324,6 +329,17 @@ fn a_serial_device_of_unknown_speed_is_found_and_read() {
         ["-b", "19200", "-P", "none", "-a", "2", "-t", "3:float", "-r", "1", "-c", "1", "-B"];
     let read = site.run(&[&["read", port][..], &letters].concat());
     assert_eq!((read.code, read.out.as_str(), read.err.as_str()), (Some(0), VOLTAGE, ""));
+}
+
+#[test]
+fn a_scan_goes_on_however_many_units_are_silent_before_one_answers() {
+    let site = Site::new();
+    let port = site.path("bus");
+    let port = port.to_str().expect("a path of ours");
+    let _devices =
+        Simulated::start(&site, &["demo-meter", "--unit", "40", &format!("--rtu={port}")]);
+    let done = site.run(&["scan", port, "-a", "10:40", "-o", "0.1", "--json"]);
+    assert_eq!(done.json()["units"][0]["unit"], 40, "{done:?}");
 }
 
 #[test]
