@@ -16,6 +16,7 @@ pub mod handles;
 pub mod http;
 pub mod import;
 pub mod journal;
+mod lines;
 pub mod pipeline;
 pub mod simulate;
 pub mod socket;

@@ -2,9 +2,15 @@
 
 mod cli_kit;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::process::Stdio;
 
 use cli_kit::{Daemon, Done, Simulated, Site, eventually};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::{Value as Json, json};
 
 struct Session {
@@ -104,6 +110,40 @@ fn an_address_that_is_off_by_one_is_found_out() {
     ] {
         assert!(done.err.contains(&part), "`{part}` in {done:?}");
     }
+}
+
+#[test]
+fn a_neighbour_that_answers_is_told_on_either_side() {
+    for (refused, asked, error, hint) in [
+        (
+            "2@ir:0",
+            "ir:0",
+            "ir:0 (3x0001) is refused: exception 2, illegal data address",
+            "ir:1 (3x0002) answers: the manual may count from 0",
+        ),
+        (
+            "2@ir:4..9",
+            "3x0005",
+            "ir:4 (3x0005) is refused: exception 2, illegal data address",
+            "ir:3 (3x0004) answers: the manual may count from 1",
+        ),
+        (
+            "2@ir:0..9",
+            "30005",
+            "ir:4 (3x0005) is refused: exception 2, illegal data address",
+            "its neighbours are refused too; see the table (hr, ir) and the manual",
+        ),
+    ] {
+        let site = Site::new();
+        let devices = Simulated::start(&site, &["demo-meter", "--exception", refused]);
+        let done = site.run(&["read", &format!("tcp://{}", devices.address), asked]);
+        assert_eq!((done.code, done.out.as_str()), (Some(1), ""), "{done:?}");
+        assert!(done.err.contains(&format!("error: {error}\n")), "`{error}` in {done:?}");
+        assert!(done.err.contains(&format!("hint: {hint}\n")), "`{hint}` in {done:?}");
+    }
+    let site = Site::new();
+    let bare = site.run(&["read", "tcp://127.0.0.1:1", "4"]);
+    assert_eq!((bare.code, bare.out.as_str()), (Some(2), ""), "a bare number is two addresses");
 }
 
 #[test]
@@ -232,7 +272,12 @@ fn a_scan_that_is_killed_gives_the_bus_back() {
 #[test]
 fn a_scan_that_was_stopped_goes_on_where_it_was() {
     let site = Site::new();
-    let devices = Simulated::start(&site, &["demo-meter", "demo-pump"]);
+    // Units that are not there are answered for at once; these cost their time, so that the scan is
+    // still under way when it is stopped.
+    let silent: Vec<String> = (20..40).map(|unit| format!("--silent-unit={unit}")).collect();
+    let silent = silent.iter().map(String::as_str);
+    let profiles: Vec<&str> = ["demo-meter", "demo-pump"].into_iter().chain(silent).collect();
+    let devices = Simulated::start(&site, &profiles);
     let endpoint = format!("tcp://{}", devices.address);
     let args = ["scan", endpoint.as_str(), "-a", "1,5:60,2", "-o", "0.3"];
     let mut scan = site.command(&args);
@@ -284,6 +329,17 @@ fn a_serial_device_of_unknown_speed_is_found_and_read() {
         ["-b", "19200", "-P", "none", "-a", "2", "-t", "3:float", "-r", "1", "-c", "1", "-B"];
     let read = site.run(&[&["read", port][..], &letters].concat());
     assert_eq!((read.code, read.out.as_str(), read.err.as_str()), (Some(0), VOLTAGE, ""));
+}
+
+#[test]
+fn a_scan_goes_on_however_many_units_are_silent_before_one_answers() {
+    let site = Site::new();
+    let port = site.path("bus");
+    let port = port.to_str().expect("a path of ours");
+    let _devices =
+        Simulated::start(&site, &["demo-meter", "--unit", "40", &format!("--rtu={port}")]);
+    let done = site.run(&["scan", port, "-a", "10:40", "-o", "0.1", "--json"]);
+    assert_eq!(done.json()["units"][0]["unit"], 40, "{done:?}");
 }
 
 #[test]
@@ -364,4 +420,46 @@ fn every_verb_has_a_manual_page() {
         assert!(page.contains(".SH NAME") && page.contains("Examples:"), "{verb}: {page}");
     }
     assert!(site.run(&["man"]).out.contains(".TH fieldgate 1"));
+}
+
+#[test]
+fn a_live_screen_that_is_ended_by_a_signal_gives_the_terminal_back() {
+    let session = Session::start();
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("it is ours");
+    let name = ptsname(&master, Vec::new()).expect("it has a name");
+    let terminal = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty());
+    let terminal = terminal.expect("it opens");
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&terminal, size).expect("a size");
+    let modes = || tcgetattr(&terminal).expect("it is a terminal").local_modes;
+    let before = modes();
+    let end = || Stdio::from(terminal.try_clone().expect("one more"));
+    let mut top = session
+        .site
+        .command(&["top", "--config", "site.toml"])
+        .stdin(end())
+        .stdout(end())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let screen = std::thread::spawn(move || {
+        let mut shown = Vec::new();
+        // Its end is an error (EIO), once nobody has the other side.
+        drop(File::from(master).read_to_end(&mut shown));
+        String::from_utf8_lossy(&shown).into_owned()
+    });
+    eventually("keys are taken", || !modes().contains(LocalModes::ICANON));
+    kill_process(Pid::from_child(&top), Signal::TERM).expect("it runs");
+    let mut ended = None;
+    eventually("it ends", || {
+        ended = top.try_wait().expect("ours");
+        ended.is_some()
+    });
+    assert_eq!(ended.and_then(|status| status.code()), Some(0));
+    assert_eq!(modes(), before);
+    drop(terminal);
+    let shown = screen.join().expect("it reads");
+    assert!(shown.contains("cabinet"), "{shown:?}");
+    assert!(shown.contains("\u{1b}[?1049l"), "the screen before is shown again: {shown:?}");
 }

@@ -112,6 +112,7 @@ impl Rig {
             index: DeviceIndex(0),
             unit: UnitId(1),
             every: Millis(10),
+            timeout: Millis(1_000),
             wanted: (0..REGISTERS).map(wanted).collect(),
             reading: ReadRules::default(),
             holes,

@@ -97,3 +97,35 @@ async fn a_job_on_a_bus_without_a_host_is_told_so() {
     let rig = Rig::start(port, vec![device(0, 7, 50)]);
     assert_eq!(write(&rig, SET_POINT, None, None).await, WriteResult::Failed(Cause::LinkDown));
 }
+
+#[tokio::test]
+async fn a_write_to_a_line_that_is_never_free_waits_for_one_transaction() {
+    // Ten devices whose answers drip: together they want several times what the line can give.
+    let server = Server::start(0, |request| (request[7] == 3).then_some(Bad::Bytewise)).await;
+    let devices = (0..10).zip(1..).map(|(index, unit)| device(index, unit, 50)).collect();
+    let mut rig = Rig::start(server.port, devices);
+    for index in 0..10 {
+        rig.next_good_of(index).await;
+    }
+    let asked = || server.requests.lock().expect("nobody panicked").len();
+    for _ in 0..10 {
+        let before = asked();
+        let (done, result) = oneshot::channel();
+        let (unit, class) = (UnitId(7), Class::Command);
+        // A write that never gets its turn ends the test instead of hanging it.
+        let deadline = Some(Clock.now() + Millis::from_secs(20));
+        let (request, read_back) = (SET_POINT, None);
+        let job = Job::Write { unit, request, read_back, deadline, class, done };
+        rig.jobs.send(job).await.expect("the bus runs");
+        assert_eq!(result.await.expect("an answer"), WriteResult::Written { read_back: None });
+        let requests = server.requests.lock().expect("nobody panicked").clone();
+        let ahead = requests[before..].iter().take_while(|request| request[7] != 6).count();
+        // One may have gone out between the count and the job.
+        assert!(ahead <= 1, "{ahead} polls went before the write");
+        // The line is full again before the next.
+        let full = before + ahead + 3;
+        while asked() < full {
+            rig.frame_of(0).await;
+        }
+    }
+}

@@ -39,6 +39,44 @@ async fn a_silent_unit_costs_the_others_neither_the_link_nor_their_polls() {
 }
 
 #[tokio::test]
+async fn a_device_that_is_given_more_time_than_its_bus_gives_may_take_it() {
+    let server = Server::start(0, |request| (request[6] != 1).then_some(Bad::Late)).await;
+    let mut patient = device(0, 7, 100);
+    patient.timeout = patient.timeout + patient.timeout;
+    let mut rig = Rig::start(server.port, vec![patient, device(1, 3, 100)]);
+    assert_eq!(rig.next_good_of(0).await, registers(7));
+    assert_eq!(rig.next_cause_of(1).await, Cause::NoAnswer);
+    // A job's unit has the time of its device as well.
+    let (done, answer) = oneshot::channel();
+    let request = Request::Read(read(0));
+    rig.jobs.send(Job::Transact { unit: UnitId(7), request, done }).await.expect("the bus runs");
+    let answer = timeout(PATIENCE, answer).await.expect("in time").expect("an answer");
+    assert_eq!(answer, Ok(Reply::Read(registers(7))));
+}
+
+#[tokio::test]
+async fn a_device_that_is_given_less_time_than_its_bus_gives_is_given_up_sooner() {
+    let server = Server::start(0, |_| Some(Bad::Late)).await;
+    let mut hasty = setup(tcp(server.port), vec![device(0, 7, 100)]);
+    hasty.timeout = Millis(60_000);
+    let mut rig = Rig::start_bus(1_024, hasty);
+    assert_eq!(rig.next_cause_of(0).await, Cause::NoAnswer);
+}
+
+#[tokio::test]
+async fn what_a_bus_did_last_is_shown_though_nothing_follows() {
+    let server = Server::start(0, |_| None).await;
+    let mut rig = Rig::start(server.port, Vec::new());
+    let (done, answer) = oneshot::channel();
+    let request = Request::Read(read(0));
+    rig.jobs.send(Job::Transact { unit: UnitId(7), request, done }).await.expect("the bus runs");
+    let answer = timeout(PATIENCE, answer).await.expect("in time").expect("an answer");
+    assert_eq!(answer, Ok(Reply::Read(registers(7))));
+    let told = rig.status.wait_for(|status| status.counters.answers == 1);
+    timeout(PATIENCE, told).await.expect("in time").expect("the bus runs");
+}
+
+#[tokio::test]
 async fn a_late_answer_is_counted_and_the_link_goes_on() {
     let mut late = Some(Bad::Late);
     let server =

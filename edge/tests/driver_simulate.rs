@@ -167,6 +167,7 @@ fn polled(profile: &Profile) -> BusDevice {
         index: DeviceIndex(0),
         unit: UnitId(1),
         every: Millis(20),
+        timeout: Millis(1_000),
         wanted: profile.plan().into_iter().map(driver_kit::as_poll).collect(),
         reading: driver_kit::apart(),
         holes: HoleMap::default(),

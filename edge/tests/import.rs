@@ -336,3 +336,75 @@ fn any_text_ends_in_a_profile_or_a_reason() {
         }
     }
 }
+
+#[test]
+fn a_row_that_no_profile_can_hold_is_left_out_and_the_others_stay() {
+    let telegraf = "[[inputs.modbus]]\n[[inputs.modbus.request]]\nslave_id = 1\nfields = [
+{ address = 1, name = \"bit\", type = \"BIT\", bit = -5 },
+{ address = 2, name = \"text\", type = \"STRING\" },
+{ address = 3, name = \"long\", type = \"STRING\", length = 9999 },
+{ address = 4, name = \"scale\", type = \"INT16\", scale = 0.0 },
+{ address = 65535, name = \"end\", type = \"INT32\" },
+{ address = 6, name = \"good\", type = \"INT16\" },
+]\n";
+    let home_assistant = "modbus:\n- name: h\n  switches:\n  - {name: a, address: 0, command_on: 0}
+  - {name: b, address: 1, command_on: -1}\n  sensors:\n  - {name: good, address: 9}\n";
+    let csv = "name,address,type,null,scale\na,hr:1,u16,0xFFFFFFFF,\nb,hr:2,u16,,1e300\ngood,hr:3,u16,,\n";
+    for (format, text, lost) in [
+        (Format::Telegraf, telegraf, vec![5, 6, 7, 8, 9]),
+        (Format::HomeAssistant, home_assistant, vec![4, 5]),
+        (Format::Csv, csv, vec![2, 3]),
+    ] {
+        let imported = take(format, text, &options());
+        let found: Vec<usize> =
+            lines(&imported.notes, Weight::Lost).iter().map(|(line, _)| *line).collect();
+        assert_eq!(found, lost, "{:#?}", imported.notes);
+        let profile = check(&imported, "");
+        assert_eq!(profile.signals.len(), 1, "{}", imported.toml);
+    }
+}
+
+#[test]
+fn a_text_that_asks_for_millions_of_signals_gets_as_many_as_a_profile_holds() {
+    let repeated = "  - {name: a, address: 0, slave: 1, slave_count: 65535}\n".repeat(500);
+    let nested = "{\"id\": 1, \"group\": {\"name\": \"a\", \"groups\": [{\"name\": \"b\", \
+        \"count\": 65535, \"groups\": [{\"name\": \"c\", \"count\": 65535, \"points\": \
+        [{\"name\": \"p\", \"type\": \"uint16\"}]}]}]}}";
+    let fields = "{ address = 1, name = \"a\", type = \"INT16\" },\n".repeat(40_000);
+    for (format, text) in [
+        (Format::Csv, format!("name,address\n{}", "a,1\n".repeat(1_000_000))),
+        (Format::HomeAssistant, format!("modbus:\n- name: h\n  sensors:\n{repeated}")),
+        (Format::SunSpec, nested.to_owned()),
+        (
+            Format::Telegraf,
+            format!("[[inputs.modbus]]\n[[inputs.modbus.request]]\nfields = [\n{fields}]\n"),
+        ),
+    ] {
+        let imported = take(format, &text, &options());
+        assert_eq!(imported.signals, 5_000, "{format:?}");
+        assert!(imported.notes.len() < 1_100, "{format:?}: {}", imported.notes.len());
+        assert!(imported.notes.iter().any(|note| note.weight == Weight::Lost), "{format:?}");
+        check(&imported, "");
+    }
+}
+
+#[test]
+fn what_the_search_for_breaking_texts_starts_from_and_has_found_is_read() {
+    for (folder, format) in [
+        ("csv", Format::Csv),
+        ("telegraf", Format::Telegraf),
+        ("home-assistant", Format::HomeAssistant),
+        ("sunspec", Format::SunSpec),
+    ] {
+        let folder = format!("{}/tests/import_corpus/{folder}", env!("CARGO_MANIFEST_DIR"));
+        for entry in std::fs::read_dir(&folder).expect("the corpus is there") {
+            let path = entry.expect("a file has a name").path();
+            let bytes = std::fs::read(&path).expect("a file can be read");
+            let text = String::from_utf8_lossy(&bytes);
+            match import(format, &text, &options()) {
+                Ok(imported) => drop(check(&imported, "")),
+                Err(notes) => assert!(!notes.is_empty(), "{}", path.display()),
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! `kill -9` on each of them.
 
 mod bad_input;
+mod bad_lines;
 mod broker;
 mod cli;
 mod devices;

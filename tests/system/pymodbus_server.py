@@ -19,6 +19,8 @@ With --close-after N the connection breaks in the middle of every Nth answer. Ev
     --alter N      has its third byte from the end changed: a wrong checksum on a line
     --extend N     is followed by two bytes that belong to nothing
 
+With --refuse-function N it does not know function N: exception 1.
+
 The first line on stdout is JSON: {"listen": "127.0.0.1:PORT"} or {"listen": "PATH"}.
 """
 
@@ -34,6 +36,7 @@ from pymodbus.datastore import (
     ModbusServerContext,
 )
 from pymodbus.framer import FramerType
+from pymodbus.pdu import DecodePDU, ExceptionResponse
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 
 
@@ -64,6 +67,7 @@ async def main() -> None:
     parser.add_argument("--baud", type=int, default=9600)
     for fault in FAULTS:
         parser.add_argument(f"--{fault}", type=int, metavar="N", default=0)
+    parser.add_argument("--refuse-function", type=int, metavar="N")
     options = parser.parse_args()
 
     context = ModbusServerContext(devices={1: device()}, single=False)
@@ -81,7 +85,13 @@ async def main() -> None:
         await server.listen()
         listen = options.serial
     else:
-        server = ModbusTcpServer(context, address=("127.0.0.1", 0), trace_packet=trace)
+        refused = options.refuse_function
+        server = ModbusTcpServer(
+            context,
+            address=("127.0.0.1", 0),
+            custom_pdu=[refusing(refused)] if refused else None,
+            trace_packet=trace,
+        )
         await server.listen()
         port = server.transport.sockets[0].getsockname()[1]
         listen = f"127.0.0.1:{port}"
@@ -91,6 +101,17 @@ async def main() -> None:
 
     print(json.dumps({"listen": listen}), flush=True)
     await asyncio.Event().wait()
+
+
+def refusing(function: int) -> type:
+    """The request of this function, with exception 1 for an answer."""
+    request = DecodePDU.pdu_table[function][0]
+
+    class Refusing(request):
+        async def datastore_update(self, _context, _device_id):
+            return ExceptionResponse(function, 1)
+
+    return Refusing
 
 
 FAULTS = {

@@ -3,6 +3,7 @@
 mod code;
 mod dependencies;
 mod fence;
+mod held;
 mod layout;
 mod modules;
 mod style;

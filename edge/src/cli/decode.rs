@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fieldgate_modbus::register::{AddressError, ReadReply, ReadRequest};
+use fieldgate_modbus::register::{Address, AddressError, ReadReply, ReadRequest};
 use fieldgate_rules::interpret::{Interpretation, interpret};
 use fieldgate_rules::signal::{Byte, DataType};
 use serde::Serialize;
@@ -49,13 +49,15 @@ pub(super) fn decode(config: &Path, args: &DecodeArgs, talk: &mut Talk) -> Resul
         (Some(target), Some(address)) => read(config, args, target, address, talk)?,
         (Some(_) | None, _) => args.words.clone(),
     };
+    let address = args.address.as_ref().and_then(|text| text.parse::<ReadRequest>().ok());
+    let start = address.map(start_of);
     let found = meanings(&words);
     let shown = found.iter().filter(|found| found.its.plausible || !args.plausible);
     if args.daemon.json {
         let words = words.iter().map(|word| format!("0x{word:04X}")).collect();
         screen::print_json(&Printed { words, values: shown.map(printed).collect() })?;
     } else {
-        screen::print(&text(&words, shown))?;
+        screen::print(&text(start, &words, shown))?;
     }
     let is_any = found.iter().any(|found| found.its.plausible);
     Ok(if is_any { Exit::Good } else { Exit::Findings })
@@ -81,7 +83,7 @@ fn read(
         }
         Target::Endpoint(endpoint) => {
             let unit = registers::one_unit(&args.line)?;
-            let line = OpenLine::open(endpoint, config, &args.daemon, talk)?;
+            let line = OpenLine::open(endpoint, config, args.daemon.socket.as_deref(), talk)?;
             Source::direct(line, unit, &args.line)
         }
     };
@@ -139,17 +141,28 @@ fn order(its: &Interpretation) -> String {
     its.order.letters(its.data.registers()).to_string()
 }
 
-fn text<'a>(words: &[u16], shown: impl Iterator<Item = &'a Meaning>) -> String {
+fn text<'a>(
+    start: Option<Address>,
+    words: &[u16],
+    shown: impl Iterator<Item = &'a Meaning>,
+) -> String {
     let is_coloured = data_is_coloured();
     let words: Vec<String> = words.iter().map(|word| format!("0x{word:04X}")).collect();
+    let place = |register: usize| match (start, u16::try_from(register)) {
+        (Some(start), Ok(place)) => {
+            let at = Address { offset: start.offset.saturating_add(place), ..start }.to_string();
+            at.split(' ').next().unwrap_or_default().to_owned()
+        }
+        (Some(_) | None, _) => format!("+{register}"),
+    };
+    let heading = ["", "AT", "type", "order", "value", "why"].map(str::to_owned).to_vec();
     let rows = shown.map(|found| {
         let Meaning { register, its } = found;
         let mark = if its.plausible { "*" } else { " " };
-        let register = format!("+{register}");
         let value = its.value.to_string();
-        vec![mark.to_owned(), register, name(its), order(its), value, its.why.to_owned()]
+        vec![mark.to_owned(), place(*register), name(its), order(its), value, its.why.to_owned()]
     });
-    let lines = table(rows);
+    let lines = table(std::iter::once(heading).chain(rows));
     let painted = lines.lines().map(|line| {
         let style = if line.starts_with('*') { Style::Bold } else { Style::Plain };
         paint(is_coloured, style, line) + "\n"

@@ -14,7 +14,7 @@ use fieldgate_modbus::request::{Reply, Request};
 use fieldgate_model::Millis;
 use tokio::runtime::Runtime;
 
-use super::args::{DaemonArgs, LineArgs, Mode, ParityArg};
+use super::args::{LineArgs, Mode, ParityArg};
 use super::ask::{Answers, Daemon};
 use super::failure::Failure;
 use super::screen::Talk;
@@ -167,12 +167,12 @@ impl OpenLine {
     pub(super) fn open(
         endpoint: Endpoint,
         config: &Path,
-        args: &DaemonArgs,
+        socket: Option<&Path>,
         talk: &mut Talk,
     ) -> Result<Self, Failure> {
         match owner(&endpoint, config) {
-            Some((bus, socket)) => {
-                let daemon = Daemon::at(args.socket.clone().unwrap_or(socket));
+            Some((bus, configured)) => {
+                let daemon = Daemon::at(socket.map_or(configured, Path::to_owned));
                 if daemon.runs() {
                     return Self::take(daemon, &bus, endpoint, talk);
                 }
@@ -186,7 +186,7 @@ impl OpenLine {
     pub(super) fn open_bus(
         name: &str,
         config: &Path,
-        args: &DaemonArgs,
+        socket: Option<&Path>,
         talk: &mut Talk,
     ) -> Result<Self, Failure> {
         let loaded = super::load(config, talk)?;
@@ -198,7 +198,7 @@ impl OpenLine {
                 known.join(", ")
             )));
         };
-        let daemon = Daemon::at(args.socket.clone().unwrap_or(loaded.config.socket));
+        let daemon = Daemon::at(socket.map_or(loaded.config.socket, Path::to_owned));
         if daemon.runs() {
             return Self::take(daemon, name, bus.endpoint.clone(), talk);
         }

@@ -33,6 +33,7 @@ mod screen;
 mod signals;
 mod simulate;
 mod status;
+mod sunspec;
 mod top;
 mod trace;
 mod transcript;

@@ -53,7 +53,8 @@ pub(super) fn read(config: &Path, args: &ReadArgs, talk: &mut Talk) -> Result<Ex
         }
         (Target::Endpoint(endpoint), Asked::Registers(_)) => {
             let unit = registers::one_unit(&args.line)?;
-            let line = OpenLine::open(endpoint.clone(), config, &args.daemon, talk)?;
+            let line =
+                OpenLine::open(endpoint.clone(), config, args.daemon.socket.as_deref(), talk)?;
             Source::direct(line, unit, &args.line)
         }
     };

@@ -199,7 +199,11 @@ fn refused(
     talk: &mut Talk,
 ) -> Result<Failure, Failure> {
     let at = start_of(read);
-    let failure = Failure::refused(format!("{at} is refused: {}", exception_text(code)));
+    let what = match read.count {
+        1 => at.to_string(),
+        count => format!("{at} with {count} items"),
+    };
+    let failure = Failure::refused(format!("{what} is refused: {}", exception_text(code)));
     if code != ILLEGAL_ADDRESS {
         return Ok(failure);
     }
@@ -215,6 +219,12 @@ fn refused(
                 u8::from(start < read.start)
             )));
         }
+    }
+    if read.count > 1 {
+        // One register that is missing is enough for a device to refuse all of them.
+        return Ok(failure.hint(
+            "a device refuses a range if one register of it is missing: read fewer at a time",
+        ));
     }
     Ok(failure.hint("its neighbours are refused too; see the table (hr, ir) and the manual"))
 }

@@ -18,8 +18,8 @@ use crate::simulate::{
     Door, SimulateOptions, SimulatedBus, SimulatedDevice, SimulatedLine, Simulator,
 };
 
-/// Unit ids that a device can have behind one address (MODBUS over serial line V1.02, 2.2).
-const DEVICES_MAX: usize = 247;
+/// Highest unit id that a device can have behind one address (MODBUS over serial line V1.02, 2.2).
+const UNIT_MAX: usize = 247;
 /// Where Modbus TCP is served if nothing else is asked for: 502 is for the superuser.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5020);
 
@@ -35,13 +35,18 @@ pub(super) fn simulate(
     let profiles = found?;
     let count = args.count.map_or(profiles.len(), usize::from);
     let profiles: Vec<_> = profiles.into_iter().cycle().take(count).collect();
-    if profiles.len() > DEVICES_MAX && !args.separate {
-        let what = format!("{} devices do not fit behind one address", profiles.len());
+    if usize::from(args.unit) - 1 + profiles.len() > UNIT_MAX && !args.separate {
+        let (count, first) = (profiles.len(), args.unit);
+        let what = format!("{count} devices from unit {first} on do not fit behind one address");
         return Err(Failure::usage(what)
             .hint("unit ids end at 247; give each an address of its own with `--separate`"));
     }
     let options = SimulateOptions {
-        buses: buses(&args.doors, SimulatedDevice::of_profiles(&profiles), args.separate)?,
+        buses: buses(
+            &args.doors,
+            SimulatedDevice::of_profiles(&profiles, UnitId(args.unit)),
+            args.separate,
+        )?,
         control: args.control,
         faults: args.faults.options(),
         seed: args.faults.seed,
@@ -127,11 +132,12 @@ fn announce(
         return screen::print(&format!("{}\n", simulator.announcement()));
     }
     let ports = simulator.ports();
+    let first = usize::from(args.unit);
     let rows = (1..).zip(profiles).flat_map(|(place, profile): (usize, _)| {
         let (unit, ports) = if args.separate {
             (1, ports.get(place - 1..place).unwrap_or_default())
         } else {
-            (place, ports.as_slice())
+            (first + place - 1, ports.as_slice())
         };
         ports.iter().map(move |(transport, port)| {
             vec![

@@ -451,6 +451,7 @@ mod tests {
                 bus: 0,
                 unit: UnitId(1),
                 every: Millis(1000),
+                timeout: Millis(1000),
             };
             let (jobs, jobs_out) = mpsc::channel(8);
             let name = device.name.clone();

@@ -8,11 +8,12 @@ use fieldgate_modbus::register::UnitId;
 use fieldgate_model::{DeviceName, Millis};
 use fieldgate_rules::profile::Profile;
 
+use super::endpoint::Endpoint;
 use super::fields::{Fields, Found, Wrong, list, nearest};
 use super::file::read_duration;
 use super::library::Library;
 use super::problem::{Problem, Scope};
-use super::{BrokenDevice, BusConfig, DeviceConfig};
+use super::{BrokenDevice, BusConfig, DeviceConfig, TIMEOUT_MAX, TIMEOUT_MIN};
 
 /// Below it no Modbus link keeps up.
 const EVERY_MIN: Millis = Millis(10);
@@ -63,13 +64,16 @@ pub(super) fn read_devices(root: &mut Fields<'_>, context: &Context<'_>) -> Vec<
         let profile = profile.and_then(|name| find_profile(&mut fields, &name, context));
         let bus = fields.require::<String>("bus");
         let bus = bus.and_then(|name| find_bus(&mut fields, &name, context));
-        let unit = read_unit(&mut fields);
+        let endpoint = bus.and_then(|bus| context.buses.get(bus)).map(|bus| &bus.endpoint);
+        let unit = read_unit(&mut fields, endpoint);
         let every = read_duration(&mut fields, "every", EVERY_MIN, EVERY_MAX);
+        let timeout = read_duration(&mut fields, "timeout", TIMEOUT_MIN, TIMEOUT_MAX);
         let problems = fields.finish();
         let config = match (DeviceName::new(label.as_str()), profile, bus, unit) {
             (Ok(name), Some(profile), Some(bus), Some(unit)) if problems.is_empty() => {
                 let every = every.unwrap_or(profile.every);
-                Some(DeviceConfig { name, profile, bus, unit, every })
+                let timeout = timeout.unwrap_or(context.buses[bus].timeout);
+                Some(DeviceConfig { name, profile, bus, unit, every, timeout })
             }
             (Ok(_) | Err(_), ..) => None,
         };
@@ -137,8 +141,8 @@ fn find_bus(fields: &mut Fields<'_>, name: &Found<String>, context: &Context<'_>
     found
 }
 
-/// `unit`, or `slave` as older documents have it.
-fn read_unit(fields: &mut Fields<'_>) -> Option<UnitId> {
+/// `unit`, or `slave` as older documents have it. Without an endpoint it may be on any.
+fn read_unit(fields: &mut Fields<'_>, endpoint: Option<&Endpoint>) -> Option<UnitId> {
     let slave = fields.take::<i64>("slave");
     let unit = match slave {
         None => fields.require::<i64>("unit"),
@@ -151,13 +155,17 @@ fn read_unit(fields: &mut Fields<'_>) -> Option<UnitId> {
         },
     };
     let Found { value, line } = unit?;
-    match UnitId::on_tcp(value) {
-        Ok(unit) => Some(unit),
-        Err(error) => {
-            fields.wrong(line, Wrong::new(error));
-            None
+    let found = endpoint.map_or_else(|| UnitId::on_tcp(value), |endpoint| endpoint.unit(value));
+    let wrong = match (found, UnitId::on_tcp(value)) {
+        (Ok(unit), _) => return Some(unit),
+        (Err(_), Ok(_)) => {
+            Wrong::new(format!("unit id `{value}` is not one of 1 to 247, as on a serial line"))
+                .hint("0 is for broadcasts, which nobody answers, and 255 is for hosts on TCP")
         }
-    }
+        (Err(error), Err(_)) => Wrong::new(error),
+    };
+    fields.wrong(line, wrong);
+    None
 }
 
 /// What runs and what does not. Devices of one name are one broken device.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 pub use fieldgate_modbus::client::Echo;
 use fieldgate_modbus::line::LineSettings;
+use fieldgate_modbus::register::{UnitId, UnitIdError};
 
 /// What a bus is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +86,17 @@ impl Endpoint {
         match self {
             Self::ModbusRtu(serial) | Self::ModbusAscii(serial) => Some(serial),
             Self::ModbusTcp { .. } | Self::ModbusRtuOverTcp { .. } => None,
+        }
+    }
+
+    /// The unit id of a device there, if there can be such a device. Behind a serial server the
+    /// devices are on a serial line, too.
+    pub fn unit(&self, number: i64) -> Result<UnitId, UnitIdError> {
+        match self {
+            Self::ModbusTcp { .. } => UnitId::on_tcp(number),
+            Self::ModbusRtu(_) | Self::ModbusAscii(_) | Self::ModbusRtuOverTcp { .. } => {
+                UnitId::on_serial(number)
+            }
         }
     }
 }

@@ -5,6 +5,8 @@
 //! leaves by serde. A field that nobody asked for is a problem.
 
 use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -12,12 +14,17 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::problem::{Problem, Scope};
+use crate::lines::Lines;
+
+/// A configuration of 500 devices has some 100 KiB; a mistaken path may name anything.
+const TEXT_MAX: u64 = 4 << 20;
 
 /// A file and its text.
 #[derive(Debug)]
 pub(super) struct Source {
     file: PathBuf,
     text: String,
+    lines: Lines,
 }
 
 /// A value and the line it stands in.
@@ -59,21 +66,17 @@ impl Wrong {
 
 impl Source {
     pub(super) fn new(file: &Path, text: String) -> Self {
-        Self { file: file.to_owned(), text }
+        Self { file: file.to_owned(), lines: Lines::of(&text), text }
     }
 
     /// The file's text; the problem is fatal.
     pub(super) fn read_text(file: &Path) -> Result<String, Problem> {
-        match std::fs::read_to_string(file) {
-            Ok(text) => Ok(text),
-            Err(error) => Err(Problem {
-                file: file.to_owned(),
-                line: None,
-                what: format!("cannot be read: {error}"),
-                hint: None,
-                scope: Scope::Fatal,
-            }),
-        }
+        let what = match read_bounded(file) {
+            Ok(Some(text)) => return Ok(text),
+            Ok(None) => format!("has more than {} MiB", TEXT_MAX >> 20),
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        Err(Problem { file: file.to_owned(), line: None, what, hint: None, scope: Scope::Fatal })
     }
 
     /// The file's table, or everything that is wrong with its syntax.
@@ -84,7 +87,7 @@ impl Source {
         }
         let problem = |error: &toml::de::Error| Problem {
             file: self.file.clone(),
-            line: error.span().map(|span| self.line(span.start)),
+            line: error.span().map(|span| self.lines.at(span.start)),
             what: format!("not valid TOML: {}", error.message()),
             hint: None,
             scope: scope.clone(),
@@ -100,15 +103,17 @@ impl Source {
         table: Spanned<DeTable<'s>>,
         scope: Scope,
     ) -> Fields<'s> {
-        let line = self.line(table.span().start);
+        let line = self.lines.at(table.span().start);
         let table = table.into_inner();
         Fields { source: self, title, line, table, known: Vec::new(), problems: Vec::new(), scope }
     }
+}
 
-    fn line(&self, offset: usize) -> usize {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        1 + before.matches('\n').count()
-    }
+/// The text of a file; `None` if it has too much.
+fn read_bounded(file: &Path) -> io::Result<Option<String>> {
+    let mut text = String::new();
+    let read = File::open(file)?.take(TEXT_MAX + 1).read_to_string(&mut text)?;
+    Ok((read as u64 <= TEXT_MAX).then_some(text))
 }
 
 impl<'s> Fields<'s> {
@@ -120,7 +125,7 @@ impl<'s> Fields<'s> {
     /// The line of a field, or of the table if it is not there.
     pub(super) fn line_of(&self, key: &str) -> usize {
         let found = self.table.get_key_value(key);
-        found.map_or(self.line, |(key, _)| self.source.line(key.span().start))
+        found.map_or(self.line, |(key, _)| self.source.lines.at(key.span().start))
     }
 
     /// Names what does not run because of the problems found from here on.
@@ -221,7 +226,7 @@ impl<'s> Fields<'s> {
     pub(super) fn entries(self) -> (Vec<(String, Found<DeValue<'s>>)>, Vec<Problem>) {
         let source = self.source;
         let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'s>>)| {
-            let line = source.line(key.span().start);
+            let line = source.lines.at(key.span().start);
             let key: toml::de::DeString<'s> = key.into_inner();
             (key.into_owned(), Found { value: value.into_inner(), line })
         };
@@ -257,7 +262,7 @@ impl<'s> Fields<'s> {
         let unknown: Vec<_> = self
             .table
             .keys()
-            .map(|key| (self.source.line(key.span().start), key.get_ref().to_string()))
+            .map(|key| (self.source.lines.at(key.span().start), key.get_ref().to_string()))
             .collect();
         for (line, key) in unknown {
             let mut wrong = Wrong::new(format!("has an unknown field `{key}`"));
@@ -272,7 +277,7 @@ impl<'s> Fields<'s> {
     fn remove(&mut self, key: &'static str) -> Option<(usize, Spanned<DeValue<'s>>)> {
         self.known.push(key);
         let (key, value) = self.table.remove_entry(key)?;
-        Some((self.source.line(key.span().start), value))
+        Some((self.source.lines.at(key.span().start), value))
     }
 
     fn expect(&mut self, key: &'static str) {

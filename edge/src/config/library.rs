@@ -72,10 +72,8 @@ impl Library {
     /// One profile from its file, with the parser beside it.
     pub fn read(file: &Path) -> Result<Profile, Vec<Problem>> {
         let folder = file.parent().unwrap_or(Path::new("."));
-        let parser = |name: &str| {
-            fs::read_to_string(folder.join(name))
-                .map_err(|error| format!("cannot be read: {error}"))
-        };
+        let parser =
+            |name: &str| Source::read_text(&folder.join(name)).map_err(|problem| problem.what);
         match Source::read_text(file) {
             Ok(text) => read_profile(file, text, &parser),
             Err(problem) => Err(vec![Problem { scope: Scope::Profile(stem(file)), ..problem }]),

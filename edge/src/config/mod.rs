@@ -121,7 +121,7 @@ pub struct BusConfig {
     pub name: String,
     /// What it is.
     pub endpoint: Endpoint,
-    /// How long an answer may take.
+    /// How long an answer may take where the device does not say.
     pub timeout: Millis,
     /// Shortest quiet time between an answer and the next request, beside what the line needs.
     pub pause: Millis,
@@ -157,6 +157,8 @@ pub struct DeviceConfig {
     pub unit: UnitId,
     /// Poll interval.
     pub every: Millis,
+    /// How long an answer of it may take; as on its bus by default.
+    pub timeout: Millis,
 }
 
 /// A device that does not run.

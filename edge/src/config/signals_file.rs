@@ -10,6 +10,10 @@ use super::fields::{Fields, Found, Wrong, nearest};
 use super::problem::Problem;
 use super::signal_file::{RawSignal, read_signal};
 
+/// Signals of one profile: some ten times as many as the largest `SunSpec` inverter has, and few
+/// enough that each can be held against all others.
+pub(crate) const SIGNALS_MAX: usize = 5_000;
+
 /// The signals of a profile, and those whose facts no second source has confirmed.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
@@ -27,7 +31,14 @@ pub(super) fn read_signals(
 ) -> Signals {
     let mut unverified = BTreeSet::new();
     let mut read: Vec<(Fields<'_>, RawSignal)> = Vec::new();
-    for mut fields in root.tables("signal", "[[signal]]") {
+    let mut tables = root.tables("signal", "[[signal]]");
+    if let Some(beyond) = tables.get(SIGNALS_MAX) {
+        let what = format!("has {} signals, of which {SIGNALS_MAX} can be used", tables.len());
+        let hint = "make a profile of each part of the machine, and a device of each profile";
+        root.wrong(beyond.line(), Wrong::new(what).hint(hint));
+        tables.truncate(SIGNALS_MAX);
+    }
+    for mut fields in tables {
         let is_verified = fields.take("verified").map_or(verified, |verified| verified.value);
         match read_signal(&mut fields) {
             Some(signal) => {

@@ -107,6 +107,7 @@ fn a_good_file_has_the_defaults_that_its_documentation_promises() {
     assert_eq!(config.buses, [bus]);
     assert_eq!(config.devices[0].every, Millis(1000));
     assert_eq!(config.devices[0].unit, UnitId(1));
+    assert_eq!(config.devices[0].timeout, Millis(1000));
     assert_eq!(config.catalogue().devices[0].profile, "eastron-sdm630@1");
 }
 
@@ -230,8 +231,53 @@ fn a_wrong_device_is_broken_and_the_rest_runs() {
             format!("name = \"b\"\n{REST}every = 1\n"),
             &["gate.toml:18: [[device]] `every`: invalid type: integer `1`, expected a string"],
         ),
+        (
+            format!("name = \"b\"\n{REST}timeout = \"1 ms\"\n"),
+            &["gate.toml:18: [[device]] `timeout`: `1 ms` is not between 10 ms and 60 s"],
+        ),
     ] {
         check_device(&device, expected);
+    }
+}
+
+#[test]
+fn a_device_may_be_given_more_or_less_time_than_its_bus_gives() {
+    let folder = Folder::new();
+    let bus = "127.0.0.1:5020\"\ntimeout = \"2 s\"";
+    let own = "[[device]]\nname = \"b\"\nprofile = \"demo-pump\"\nbus = \"cabinet\"\n\
+               unit = 2\ntimeout = \"300 ms\"\n";
+    let text = format!("{}{own}", GOOD.replace("127.0.0.1:5020\"", bus));
+    let loaded = load(&folder.write("gate.toml", &text)).expect("good");
+    assert_eq!(loaded.problems, []);
+    let times: Vec<Millis> = loaded.config.devices.iter().map(|device| device.timeout).collect();
+    assert_eq!(times, [Millis(2000), Millis(300)]);
+}
+
+#[test]
+fn a_unit_id_is_one_that_its_bus_can_have() {
+    const SERIAL: &str = "\"/dev/ttyS0\"\nline = \"9600-8N1\"";
+    let rtu = format!("modbus_rtu = {SERIAL}");
+    let ascii = format!("modbus_ascii = {SERIAL}");
+    let over = "modbus_rtu_over_tcp = \"127.0.0.1:5020\"";
+    let on_serial = |unit| format!("unit id `{unit}` is not one of 1 to 247, as on a serial line");
+    let nowhere = |unit| format!("unit id `{unit}` is not one of 1 to 247, nor 0 or 255 on TCP");
+    for (bus, unit, expected) in [
+        ("modbus_tcp = \"127.0.0.1:5020\"", 0, None),
+        ("modbus_tcp = \"127.0.0.1:5020\"", 255, None),
+        (&rtu, 247, None),
+        (&rtu, 0, Some(on_serial(0))),
+        (&rtu, 255, Some(on_serial(255))),
+        (&rtu, 248, Some(nowhere(248))),
+        (&ascii, 0, Some(on_serial(0))),
+        (over, 255, Some(on_serial(255))),
+    ] {
+        let folder = Folder::new();
+        let text = GOOD.replace("modbus_tcp = \"127.0.0.1:5020\"", bus);
+        let text = text.replace("unit = 1\n", &format!("unit = {unit}\n"));
+        let loaded = load(&folder.write("gate.toml", &text)).expect("the gateway starts");
+        let told: Vec<&str> = loaded.problems.iter().map(|problem| problem.what.as_str()).collect();
+        let expected = expected.map(|what| format!("[[device]] {what}"));
+        assert_eq!(told, expected.as_deref().as_slice(), "{bus}, unit {unit}");
     }
 }
 

@@ -21,7 +21,7 @@ pub struct BusStatus {
     pub frames_skipped: u64,
     /// Jobs done, since start.
     pub jobs: u64,
-    /// What its line has done right and wrong since start, a second old at most while it is busy.
+    /// What its line has done right and wrong since start, a second old at most.
     pub counters: LineCounters,
     /// How full it has been, as old as that.
     pub load: BusLoad,

@@ -1,10 +1,19 @@
 //! A profile in the making, and its text.
 
+use std::collections::BTreeSet;
+
 use fieldgate_modbus::register::{Address, Table};
-use fieldgate_rules::signal::WordOrder;
+use fieldgate_model::Scale;
+use fieldgate_rules::signal::{DataType, WordOrder};
 
 use super::names::Names;
 use super::{Imported, Note, Options, Weight};
+
+/// As many as the reader of profiles takes: a few words of a text may stand for millions.
+pub(super) const SIGNALS_MAX: usize = 5_000;
+
+/// More than anybody reads.
+const NOTES_MAX: usize = 1_000;
 
 /// A profile in the making.
 #[derive(Debug, Default)]
@@ -14,6 +23,10 @@ pub(super) struct Draft {
     source: String,
     signals: Vec<DraftSignal>,
     notes: Vec<Note>,
+    /// Notes beyond those, and the most that one of them matters.
+    unsaid: Option<(usize, Weight)>,
+    /// Signals that were to be added, whether they could be or not.
+    offered: usize,
     names: Names,
 }
 
@@ -78,15 +91,44 @@ impl Draft {
     }
 
     pub(super) fn note(&mut self, line: usize, weight: Weight, what: impl Into<String>) {
-        self.notes.push(Note { line: Some(line), weight, what: what.into() });
+        self.push(Note { line: Some(line), weight, what: what.into() });
     }
 
     pub(super) fn note_whole(&mut self, weight: Weight, what: impl Into<String>) {
-        self.notes.push(Note { line: None, weight, what: what.into() });
+        self.push(Note { line: None, weight, what: what.into() });
     }
 
-    /// Adds a signal under a name that is one and that no other has; gives that name.
-    pub(super) fn add(&mut self, line: usize, mut signal: DraftSignal) -> String {
+    fn push(&mut self, note: Note) {
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(note);
+            return;
+        }
+        let (count, weight) = self.unsaid.unwrap_or((0, note.weight));
+        self.unsaid = Some((count + 1, weight.max(note.weight)));
+    }
+
+    /// Whether no further signal is taken; [`Draft::add`] has said so then.
+    pub(super) const fn is_full(&self) -> bool {
+        self.offered > SIGNALS_MAX
+    }
+
+    /// Adds a signal under a name that is one and that no other has, and gives that name; `None`
+    /// if no profile can hold it, which is noted.
+    pub(super) fn add(&mut self, line: Option<usize>, mut signal: DraftSignal) -> Option<String> {
+        let lost = |what| Note { line, weight: Weight::Lost, what };
+        if self.is_full() {
+            return None;
+        }
+        self.offered += 1;
+        if self.is_full() {
+            let what = format!("what comes from here on: a profile holds {SIGNALS_MAX} signals");
+            self.push(lost(what));
+            return None;
+        }
+        if let Err(why) = signal.check() {
+            self.push(lost(format!("`{}`: {why}", signal.name)));
+            return None;
+        }
         let wanted = signal.name.clone();
         signal.name = self.names.take(&wanted);
         if signal.name != wanted {
@@ -95,21 +137,31 @@ impl Draft {
                 signal.title.clone_from(&wanted);
             }
             if Names::cleaned(&wanted) != signal.name {
-                let what = format!("`{wanted}` is named `{}`, as there is another", signal.name);
-                self.note(line, Weight::Remark, what);
+                let why = if Names::cleaned(&wanted).is_empty() {
+                    "as it has no letter that a name may have"
+                } else {
+                    "as there is another"
+                };
+                let what = format!("`{wanted}` is named `{}`, {why}", signal.name);
+                self.push(Note { line, weight: Weight::Remark, what });
             }
         }
         let name = signal.name.clone();
         self.signals.push(signal);
-        name
+        Some(name)
     }
 
     /// The text, or what is wrong if there is no signal in it.
     pub(super) fn finish(mut self, options: &Options) -> Result<Imported, Vec<Note>> {
         // What concerns the whole stands first, and then in the order of lines.
         self.notes.sort_by_key(|note| note.line);
+        if let Some((count, weight)) = self.unsaid {
+            let what = format!("{count} things more, which are not listed");
+            self.notes.push(Note { line: None, weight, what });
+        }
         if self.signals.is_empty() {
-            self.note_whole(Weight::Lost, "there is no signal that a profile could have");
+            let what = "there is no signal that a profile could have".to_owned();
+            self.notes.push(Note { line: None, weight: Weight::Lost, what });
             return Err(self.notes);
         }
         let wanted = options.name.clone().unwrap_or_else(|| self.name.clone());
@@ -137,6 +189,46 @@ impl Draft {
 }
 
 impl DraftSignal {
+    /// Why no profile can hold it. One wrong row shall not cost all others.
+    fn check(&self) -> Result<(), String> {
+        let registers = match self.kind {
+            Some("string") => match self.registers {
+                Some(registers) if (1..=125).contains(&registers) => registers,
+                Some(_) | None => return Err("is text, and not of 1 to 125 registers".to_owned()),
+            },
+            Some(word) => {
+                let found = DataType::NUMBERS.iter().find(|data| data.to_string() == word);
+                found.map_or(1, |data| data.registers())
+            }
+            None => 1,
+        };
+        if u32::from(self.address.offset) + u32::from(registers) > 1 << 16 {
+            return Err("goes beyond address 65535".to_owned());
+        }
+        if let Some(bits) = self.bits.as_deref().filter(|bits| !matches!(*bits, "high" | "low")) {
+            let bit = bits.parse::<u8>().ok().filter(|bit| *bit < 16);
+            bit.ok_or_else(|| format!("`{bits}` is not a bit of a register, which has 0 to 15"))?;
+        }
+        Scale::new(self.scale, self.offset).map_err(|error| error.to_string())?;
+        let width = 16 * u32::from(registers);
+        if self.nulls.iter().any(|null| width < 64 && *null >> width != 0) {
+            return Err(format!("what stands for no value has more than {width} bits"));
+        }
+        if self.limits.is_some_and(|(low, high)| low >= high) {
+            return Err("needs both limits, the smaller first".to_owned());
+        }
+        let numbers: BTreeSet<i128> = self.texts.iter().map(|(number, _)| *number).collect();
+        let texts: BTreeSet<&str> = self.texts.iter().map(|(_, text)| text.as_str()).collect();
+        if numbers.len() < self.texts.len() || texts.len() < self.texts.len() {
+            return Err("two of its values have one number or one name".to_owned());
+        }
+        let negative = numbers.first().is_some_and(|number| *number < 0);
+        if negative && self.kind.is_some_and(|kind| kind.starts_with('u')) {
+            return Err("is unsigned, and has a name for a number below zero".to_owned());
+        }
+        Ok(())
+    }
+
     fn write(&self, text: &mut String) {
         line(text, "name", &quoted(&self.name));
         if !self.title.is_empty() && self.title != self.name {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use fieldgate_modbus::register::{Address, Table};
 
-use super::draft::{Draft, DraftSignal};
+use super::draft::{Draft, DraftSignal, SIGNALS_MAX};
 use super::place::{self, Kind};
 use super::tree::{self, Data, Node};
 use super::{Imported, Note, Options, Weight};
@@ -119,6 +119,9 @@ impl Reading<'_> {
     }
 
     fn entity(&mut self, hub: &str, entity: Entity, item: &Node) {
+        if self.draft.is_full() {
+            return;
+        }
         let unit = item.get("slave").or_else(|| item.get("device_address"));
         let unit = unit.and_then(Node::integer).and_then(|unit| u8::try_from(unit).ok());
         if !self.is_wanted(item.line, hub, unit.unwrap_or(0)) {
@@ -139,7 +142,7 @@ impl Reading<'_> {
         match made {
             Ok(signals) => {
                 for signal in signals {
-                    self.draft.add(item.line, signal);
+                    self.draft.add(Some(item.line), signal);
                 }
                 for (key, line, _) in item.entries() {
                     if !KNOWN.contains(&key.as_str()) {
@@ -344,6 +347,8 @@ fn repeated(item: &Node, signal: &DraftSignal, registers: u16) -> Vec<DraftSigna
     let more = item.get("slave_count").or_else(|| item.get("virtual_count"));
     let more = more.and_then(Node::integer).and_then(|more| u16::try_from(more).ok()).unwrap_or(0);
     let mut signals = vec![signal.clone()];
+    // One more than a profile holds is enough to be told of.
+    let more = more.min(u16::try_from(SIGNALS_MAX).unwrap_or(u16::MAX));
     for number in 1..=more {
         let offset = number.checked_mul(registers);
         let offset = offset.and_then(|behind| signal.address.offset.checked_add(behind));

@@ -1,6 +1,6 @@
 //! Names of signals from whatever people called them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Leaves room in an id of 64 characters for the number of a namesake.
 const NAME_MAX: usize = 58;
@@ -9,6 +9,8 @@ const NAME_MAX: usize = 58;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     taken: BTreeSet<String>,
+    /// The number that the next namesake is tried with.
+    next_by_name: BTreeMap<String, u32>,
 }
 
 impl Names {
@@ -16,13 +18,17 @@ impl Names {
     pub(super) fn take(&mut self, wanted: &str) -> String {
         let cleaned = Self::cleaned(wanted);
         let base = if cleaned.is_empty() { "signal".to_owned() } else { cleaned };
-        let mut name = base.clone();
-        let mut number = 2_u32;
-        while !self.taken.insert(name.clone()) {
-            name = format!("{base}_{number}");
-            number += 1;
+        if self.taken.insert(base.clone()) {
+            return base;
         }
-        name
+        let number = self.next_by_name.entry(base.clone()).or_insert(2);
+        loop {
+            let name = format!("{base}_{number}");
+            *number += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
     }
 
     /// `wanted` in the characters of an id; a name that is one stays as it is.

@@ -10,6 +10,9 @@ use super::draft::{Draft, DraftSignal};
 use super::tree::{self, Data, Node};
 use super::{Imported, Note, Options, Weight, place};
 
+/// Longest name of a point or group: names of nested groups make up paths, one for each standing.
+const NAME_MAX: usize = 64;
+
 /// A device, and the registers of its models, each from its id on.
 #[derive(Debug, Clone, Copy)]
 pub struct SunSpecDevice<'d> {
@@ -74,6 +77,7 @@ fn add(draft: &mut Draft, layout: &Layout<'_>, at: u16, prefix: &str, id: u16) {
             Gap::Repeating { .. }
             | Gap::Beyond { .. }
             | Gap::NoScale { .. }
+            | Gap::Endless { .. }
             | Gap::Leftover { .. } => Weight::Lost,
         };
         draft.note_whole(weight, format!("model {id}: {gap}"));
@@ -83,9 +87,12 @@ fn add(draft: &mut Draft, layout: &Layout<'_>, at: u16, prefix: &str, id: u16) {
         if placed.offset < 2 {
             continue;
         }
+        if draft.is_full() {
+            break;
+        }
         match signal(placed, at, prefix, id) {
             Ok(signal) => {
-                draft.add(1, signal);
+                draft.add(None, signal);
             }
             Err(why) => {
                 let what = format!("model {id}, `{}`: {why}", placed.path);
@@ -185,6 +192,10 @@ fn read_group(node: &Node, outermost: bool, problems: &mut Vec<Note>) -> GroupSp
             None => Count::Point(count.text().unwrap_or_default().to_owned()),
         },
     };
+    if name(node).chars().count() > NAME_MAX {
+        let what = format!("a group's name has more than {NAME_MAX} characters");
+        problems.push(Note { line: Some(node.line), weight: Weight::Lost, what });
+    }
     let points = node.get("points").map(Node::items).unwrap_or_default();
     let points = points.iter().filter_map(|point| match read_point(point) {
         Ok(point) => Some(point),
@@ -201,6 +212,9 @@ fn read_group(node: &Node, outermost: bool, problems: &mut Vec<Note>) -> GroupSp
 }
 
 fn read_point(node: &Node) -> Result<PointSpec, String> {
+    if name(node).chars().count() > NAME_MAX {
+        return Err(format!("its name has more than {NAME_MAX} characters"));
+    }
     let text = |key: &str| node.get(key).and_then(Node::text).unwrap_or_default();
     let kind = PointKind::from_name(text("type"))
         .ok_or_else(|| format!("`{}` is not a type", text("type")))?;

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::draft::{Draft, DraftSignal};
 use super::place::{self, Kind};
 use super::{Imported, Note, Options, Weight};
+use crate::lines::Lines;
 
 /// Settings of the plugin that say how to reach the device or what to call its measurements; a
 /// profile says what the device is, so they belong to the configuration.
@@ -26,7 +27,7 @@ const ELSEWHERE: [&str; 8] = [
 
 /// What is being read, where.
 struct Reading<'t> {
-    text: &'t str,
+    lines: Lines,
     options: &'t Options,
     draft: Draft,
     /// Every device that was seen, by controller and unit.
@@ -40,9 +41,9 @@ type Field<'v, 't> = (usize, &'v DeValue<'t>);
 pub(super) fn import(text: &str, options: &Options) -> Result<Imported, Vec<Note>> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let draft = Draft::new(format!("imported from the Telegraf configuration {}", options.file));
-    let mut reading = Reading { text, options, draft, seen: Vec::new() };
+    let mut reading = Reading { lines: Lines::of(text), options, draft, seen: Vec::new() };
     for error in &errors {
-        let line = error.span().map_or(1, |span| reading.line(span.start));
+        let line = error.span().map_or(1, |span| reading.lines.at(span.start));
         reading.draft.note(line, Weight::Lost, format!("not valid TOML: {}", error.message()));
     }
     let inputs = table_of(root.get_ref(), "inputs").and_then(|inputs| items(inputs, "modbus"));
@@ -53,10 +54,6 @@ pub(super) fn import(text: &str, options: &Options) -> Result<Imported, Vec<Note
 }
 
 impl Reading<'_> {
-    fn line(&self, at: usize) -> usize {
-        1 + self.text.get(..at).unwrap_or(self.text).matches('\n').count()
-    }
-
     fn plugin(&mut self, input: &Spanned<DeValue<'_>>) {
         let Some(plugin) = input.get_ref().as_table() else { return };
         let controller = self.word(plugin, "controller").unwrap_or_default();
@@ -64,14 +61,14 @@ impl Reading<'_> {
         for (key, value) in plugin {
             let key = key.get_ref().as_ref();
             if ELSEWHERE.contains(&key) || key == "workarounds" || key == "tags" {
-                let line = self.line(value.span().start);
+                let line = self.lines.at(value.span().start);
                 let what = format!("`{key}` belongs to the bus or device in the configuration");
                 self.draft.note(line, Weight::Setting, what);
             }
         }
         let unit = self.unit(plugin, "slave_id");
         for request in items(plugin, "request").unwrap_or_default() {
-            let line = self.line(request.span().start);
+            let line = self.lines.at(request.span().start);
             let Some(request) = request.get_ref().as_table() else { continue };
             let unit = self.unit(request, "slave_id").or(unit).unwrap_or(0);
             if self.is_wanted(line, &controller, unit) {
@@ -87,7 +84,7 @@ impl Reading<'_> {
             ("input_registers", Table::InputRegister),
         ] {
             for field in items(plugin, key).unwrap_or_default() {
-                let line = self.line(field.span().start);
+                let line = self.lines.at(field.span().start);
                 let Some(field) = field.get_ref().as_table() else { continue };
                 if self.is_wanted(line, &controller, unit.unwrap_or(0)) {
                     self.draft.set_name(&name);
@@ -130,7 +127,7 @@ impl Reading<'_> {
             return;
         };
         for field in items(request, "fields").unwrap_or_default() {
-            let line = self.line(field.span().start);
+            let line = self.lines.at(field.span().start);
             let Some(field) = field.get_ref().as_table() else { continue };
             let omitted = field.get("omit").and_then(|omit| omit.get_ref().as_bool());
             if omitted == Some(true) {
@@ -279,7 +276,9 @@ impl Reading<'_> {
         let name = self.word(field, "name").unwrap_or_else(|| "?".to_owned());
         match made {
             Ok(signal) => {
-                self.draft.add(line, signal);
+                if self.draft.add(Some(line), signal).is_none() {
+                    return;
+                }
                 for key in field.keys().map(|key| key.get_ref().as_ref()) {
                     if !known.contains(&key) {
                         self.draft.note(line, Weight::Setting, format!("`{key}` of `{name}`"));

@@ -115,9 +115,9 @@ pub enum SimulateError {
 }
 
 impl SimulatedDevice {
-    /// One device of each profile, with unit ids from 1, named like its profile; `name-2` and so
-    /// on where a profile comes again.
-    pub fn of_profiles(profiles: &[Arc<Profile>]) -> Vec<Self> {
+    /// One device of each profile, with unit ids from `first` on, named like its profile; `name-2`
+    /// and so on where a profile comes again.
+    pub fn of_profiles(profiles: &[Arc<Profile>], first: UnitId) -> Vec<Self> {
         let mut count_by_name = std::collections::BTreeMap::new();
         let device = |(place, profile): (usize, &Arc<Profile>)| {
             let nth: &mut usize = count_by_name.entry(profile.name.clone()).or_default();
@@ -126,7 +126,8 @@ impl SimulatedDevice {
                 1 => profile.name.clone(),
                 nth => format!("{}-{nth}", profile.name),
             };
-            let unit = UnitId(u8::try_from(place + 1).unwrap_or(u8::MAX));
+            let unit = u8::try_from(usize::from(first.0) + place).unwrap_or(u8::MAX);
+            let unit = UnitId(unit);
             Self { name, unit, profile: Arc::clone(profile) }
         };
         profiles.iter().enumerate().map(device).collect()

@@ -182,6 +182,7 @@ pub(crate) fn device(index: usize, unit: u8, every: u64) -> BusDevice {
         index: DeviceIndex(index),
         unit: UnitId(unit),
         every: Millis(every),
+        timeout: Millis(u64::try_from(TIMEOUT.as_millis()).expect("short")),
         wanted: vec![poll(0)],
         reading: apart(),
         holes: HoleMap::default(),

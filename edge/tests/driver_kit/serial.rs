@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fieldgate_edge::config::{Echo, PortPath, Rs485, SerialEndpoint};
-use serial2_tokio::SerialPort;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use tokio_serial::SerialStream;
 
 /// Longer than socat needs to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,7 +69,8 @@ impl Cable {
         &mut self,
         mut answer: impl FnMut(&[u8]) -> Option<(usize, Vec<Say>)> + Send + 'static,
     ) {
-        let port = SerialPort::open(&self.far, 9_600).expect("the far end opens");
+        let builder = tokio_serial::new(self.far.to_string_lossy(), 9_600);
+        let mut port = SerialStream::open(&builder).expect("the far end opens");
         self.tasks.spawn(async move {
             let mut heard = Vec::new();
             let mut buffer = [0; 256];

@@ -88,7 +88,34 @@ pub fn interpret(words: &[u16]) -> Vec<Interpretation> {
         found.extend(orders.iter().filter_map(|order| number(data, *order, own)));
     }
     found.extend([WordOrder::Abcd, WordOrder::Badc].iter().filter_map(|order| text(*order, words)));
+    for at in 0..found.len() {
+        let (before, rest) = found.split_at_mut(at);
+        if let Some(its) = rest.first_mut().filter(|its| its.plausible)
+            && let Some(why) = doubt(before, its)
+        {
+            (its.plausible, its.why) = (false, why);
+        }
+    }
     found
+}
+
+/// Why what looks plausible by its size is not worth a mark: too many marks are none.
+fn doubt(before: &[Interpretation], its: &Interpretation) -> Option<&'static str> {
+    let is_same = |other: &Interpretation| {
+        other.plausible
+            && other.data.registers() == its.data.registers()
+            && other.value.to_string() == its.value.to_string()
+    };
+    if before.iter().any(is_same) {
+        return Some("the same value as above");
+    }
+    let is_plain = matches!(its.order, WordOrder::Abcd);
+    match its.data.bits() {
+        // Makers swap words, and bytes where they swap words too.
+        16 if its.data.registers() == 1 && !is_plain => Some("swapped bytes of one register: rare"),
+        24 if !is_plain => Some("24 bits out of order: rare"),
+        _ => None,
+    }
 }
 
 fn number(data: DataType, order: WordOrder, words: &[u16]) -> Option<Interpretation> {
@@ -219,6 +246,19 @@ mod tests {
             assert_eq!(text, if count == 0 { 0 } else { 2 });
             assert_eq!(found.len() - text, numbers, "{count}");
         }
+    }
+
+    #[test]
+    fn one_value_is_marked_once_and_an_order_that_nobody_uses_is_not() {
+        let marked: Vec<(DataType, &str, String)> = interpret(&[0x00CA])
+            .into_iter()
+            .filter(|found| found.plausible)
+            .map(|found| (found.data, found.order.letters(1), found.value.to_string()))
+            .collect();
+        let (u16, i8) = (DataType::U16, DataType::I8(Byte::Low));
+        let high = DataType::U8(Byte::High);
+        let row = |data, order, value: &str| (data, order, value.to_owned());
+        assert_eq!(marked, [row(u16, "AB", "202"), row(high, "AB", "0"), row(i8, "AB", "-54")]);
     }
 
     #[test]

@@ -11,17 +11,25 @@ mod any_bytes;
 mod any_message;
 #[path = "../../../shared/modbus/tests/suite/any_script.rs"]
 mod any_script;
+// The importers as they stand: the whole edge, with its database and its script engine, would take
+// many minutes to build with counters.
+#[expect(unused_imports, reason = "the edge uses more of it")]
+#[path = "../../../edge/src/import/mod.rs"]
+mod import;
+#[path = "../../../edge/src/lines.rs"]
+mod lines;
 
 use std::sync::OnceLock;
 
 use any_bytes::Pieces;
+use import::{Format, Options};
 
 /// What a decoder is fed with: bytes, and the lengths of the pieces in which they come.
 type Target = fn(&[u8], Pieces<'_>);
 
 /// The targets by name: of the Modbus ones, also that of their folder below
 /// `shared/modbus/corpus/`.
-const TARGETS: [(&str, Target); 7] = [
+const TARGETS: [(&str, Target); 11] = [
     ("tcp", any_bytes::tcp),
     ("rtu", any_bytes::rtu),
     ("ascii", any_bytes::ascii),
@@ -29,6 +37,10 @@ const TARGETS: [(&str, Target); 7] = [
     ("request", any_bytes::request),
     ("client", any_script::client),
     ("wire", |bytes, _| any_message::check_all(bytes)),
+    ("csv", |bytes, _| import_any(Format::Csv, bytes)),
+    ("telegraf", |bytes, _| import_any(Format::Telegraf, bytes)),
+    ("home-assistant", |bytes, _| import_any(Format::HomeAssistant, bytes)),
+    ("sunspec", |bytes, _| import_any(Format::SunSpec, bytes)),
 ];
 
 /// Longest pieces: byte by byte, a UART's, a USB adapter's, and whole segments.
@@ -46,6 +58,18 @@ libfuzzer_sys::fuzz_target!(
         }
     }
 );
+
+/// Any text ends in a profile that is TOML, or in a reason, and in a bounded number of words.
+fn import_any(format: Format, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match import::import(format, &text, &Options::default()) {
+        Ok(imported) => {
+            assert!(imported.toml.parse::<toml::Table>().is_ok(), "{}", imported.toml);
+            assert!((1..=5_000).contains(&imported.signals), "{}", imported.signals);
+        }
+        Err(notes) => assert!(!notes.is_empty(), "there is no reason"),
+    }
+}
 
 /// Panics, and so ends the program, if there is no such target: a search of nothing finds nothing.
 fn choose() {

@@ -36,6 +36,12 @@ pub(super) struct Cli {
 }
 
 const TOP_EXAMPLES: &str = "\
+By what you are at:
+  find out         scan, decode, read, trace
+  describe         profile, parser, check, plan
+  run and look     run, status, top, watch, explain, write
+  rehearse         simulate
+
 Examples:
   fieldgate check --config site.toml          what is wrong, and what it would cost to run
   fieldgate run --config site.toml            poll until stopped
@@ -120,8 +126,8 @@ Examples:
   fieldgate scan /dev/ttyUSB0 --sweep --resume      go on after Ctrl-C
 
 Each unit is asked for holding register 0 (FC 3), and what answers anything, an exception too, is
-asked for input register 0 (FC 4), its server id (FC 17) and its identification (FC 43/14). Nothing
-is written. A bus that the gateway polls is taken from it while the scan runs: nothing is polled
+asked for input register 0 (FC 4), its server id (FC 17), its identification (FC 43/14), and for the
+mark of SunSpec at holding registers 40000, 50000 and 0 (FC 3). Nothing is written. A bus that the gateway polls is taken from it while the scan runs: nothing is polled
 there meanwhile, and it is given back at the end, however this ends.")]
     Scan(ScanArgs),
     /// Show one reading in every type and word order

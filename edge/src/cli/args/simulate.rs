@@ -18,12 +18,12 @@ pub(in crate::cli) const AFTER_HELP: &str = "\
 Examples:
   fieldgate simulate demo-meter demo-pump
   fieldgate simulate my-device.toml --listen 127.0.0.1:5021
-  fieldgate simulate demo-meter --rtu=/tmp/bus --line 19200-8N1
+  fieldgate simulate demo-meter --unit 17 --rtu=/tmp/bus --line 19200-8N1
   fieldgate simulate demo-meter --drop 5% --late 300ms@10% --exception 2@hr:100..110
   fieldgate simulate demo-meter --count 20 --silent-unit 7 --die-after 60s --revive-after 30s
   fieldgate simulate demo-meter --listen 127.0.0.1:0 --control 127.0.0.1:0 --json
 
-Unit ids count from 1 in the order given. --control takes one JSON object a line:
+Unit ids count from 1, or from --unit, in the order given. --control takes one JSON object a line:
   {\"device\": \"demo-meter\", \"signal\": \"voltage_l1\", \"value\": 260}
   {\"device\": \"demo-meter\", \"faults\": {\"crc\": \"10%\", \"split\": true}}
 
@@ -41,6 +41,16 @@ pub(in crate::cli) struct SimulateArgs {
     /// How many devices to make, of the profiles in turn; one of each by default.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(in crate::cli) count: Option<u16>,
+    /// Unit id of the first device; the others count up from it.
+    #[arg(
+        short = 'a',
+        long,
+        value_name = "UNIT",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=247),
+        conflicts_with = "separate"
+    )]
+    pub(in crate::cli) unit: u8,
     /// Give each device an address of its own and unit id 1: ports count up from --listen.
     #[arg(long)]
     pub(in crate::cli) separate: bool,

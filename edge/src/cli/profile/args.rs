@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::args::LineArgs;
+
 /// Verbs about profiles.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProfileVerb {
@@ -33,13 +35,16 @@ Examples:
 Exit status: 0 all passed, 1 a test failed or a profile cannot be used.")]
     Test(ProfileTestArgs),
     /// Make a profile of what other tools have, or of what a SunSpec device says of itself
-    #[command(after_help = "\
+    // `-o` is the output here, as everywhere where something is written.
+    #[command(mut_arg("timeout", |timeout| timeout.short(None)), after_help = "\
 Examples:
   fieldgate profile import --from csv registers.csv --name my-meter -o profiles/my-meter.toml
   fieldgate profile import --from telegraf telegraf.conf --device 3
   fieldgate profile import --from home-assistant modbus.yaml --device cabinet/1
   fieldgate profile import --from sunspec model_103.json --at 40070
-  fieldgate profile import --from sunspec-device 192.0.2.7:502 --device 126 --models ./models
+  fieldgate profile import --from sunspec-device tcp://192.0.2.7:502 -a 126 --models ./models
+  fieldgate profile import --from sunspec-device /dev/ttyUSB0 --line 9600-8E1 -a 3
+  fieldgate profile import --from sunspec-device cabinet -a 3
 
 The profile goes to standard output without -o. What it could not take over is told with its line.
 Exit status: 0 everything is in the profile, 1 something was left out, 2 there is no profile.")]
@@ -93,7 +98,7 @@ pub(crate) enum From {
     HomeAssistant,
     /// The JSON definition of one SunSpec model.
     Sunspec,
-    /// A SunSpec device at HOST:PORT, over Modbus TCP.
+    /// A SunSpec device, which is asked what it has.
     SunspecDevice,
 }
 
@@ -102,13 +107,14 @@ pub(crate) struct ProfileImportArgs {
     /// What it is made of.
     #[arg(long, value_name = "KIND")]
     pub(crate) from: From,
-    /// The file, `-` for standard input; the address of a SunSpec device.
+    /// The file, `-` for standard input; for a SunSpec device the bus's name in the configuration,
+    /// or `tcp://HOST:PORT`, `rtu+tcp://HOST:PORT`, `/dev/PORT`, `ascii:/dev/PORT`.
     #[arg(value_name = "FILE")]
     pub(crate) file: String,
     /// The profile's name; as in the file by default.
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Unit id of the one device that is meant, if there are several; `cabinet/3` where several
+    /// Unit id of the one device of a file that is meant, if there are several; `cabinet/3` where several
     /// buses have it.
     #[arg(long, value_name = "[BUS/]UNIT")]
     pub(crate) device: Option<String>,
@@ -127,4 +133,9 @@ pub(crate) struct ProfileImportArgs {
     /// Print one JSON object: the profile's text and the notes.
     #[arg(long)]
     pub(crate) json: bool,
+    /// The gateway's socket; as in the configuration file by default.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) line: LineArgs,
 }

@@ -1,19 +1,19 @@
-//! A `SunSpec` device that says itself what it is, over Modbus TCP.
+//! A `SunSpec` device that says itself what it is, on any line that `read` takes.
 
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use fieldgate_modbus::fault::Fault;
-use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId};
-use fieldgate_modbus::request::{Reply, Request};
+use fieldgate_modbus::register::UnitId;
+use fieldgate_modbus::request::Request;
 use fieldgate_model::Millis;
-use fieldgate_rules::sunspec::{Discovery, DiscoveryEffect, Ending, Found, ModelSpec, known};
+use fieldgate_rules::sunspec::{Found, ModelSpec, known};
 
 use super::args::ProfileImportArgs;
+use crate::cli::args::{LineArgs, Mode};
 use crate::cli::failure::Failure;
+use crate::cli::line::{self, OpenLine, Target};
+use crate::cli::raw::UnitList;
 use crate::cli::screen::Talk;
-use crate::config::{self, Endpoint};
-use crate::drivers::DirectLine;
+use crate::cli::sunspec;
 use crate::import::{
     Imported, Note, Options, SunSpecDevice, Weight, model_from_json, sunspec_device,
 };
@@ -24,38 +24,36 @@ const ANSWER_AT_MOST: Millis = Millis::from_secs(5);
 /// The unit that inverters have at the factory more often than any other.
 const UNIT: UnitId = UnitId(1);
 
-/// A profile of the device at the address that the arguments name.
+/// A profile of the device at the place that the arguments name. A bus that a running gateway owns
+/// is taken from it meanwhile.
 pub(super) fn import(
     config: &Path,
     args: &ProfileImportArgs,
     options: &Options,
     talk: &mut Talk,
 ) -> Result<Result<Imported, Vec<Note>>, Failure> {
-    refuse_if_owned(config, &args.file)?;
-    let unit = options.device.as_ref().map_or(UNIT, |pick| UnitId(pick.unit));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (found, words) = runtime.block_on(async {
-        let mut line = connect(&args.file).await?;
-        let found = discover(&mut line, unit).await?;
-        let mut words = Vec::new();
-        for model in &found.models {
-            let mut all = Vec::new();
-            for request in model.reads() {
-                all.extend(read(&mut line, unit, request).await.map_err(|fault| {
-                    let what =
-                        format!("model {} at {} cannot be read: {fault:?}", model.id, model.start);
-                    Failure::refused(what)
-                })?);
-            }
-            words.push(all);
+    let unit = unit(args, options)?;
+    let mut line = match target(&args.file, &args.line)? {
+        Target::Name(bus) => OpenLine::open_bus(&bus, config, args.socket.as_deref(), talk)?,
+        Target::Endpoint(endpoint) => {
+            OpenLine::open(endpoint, config, args.socket.as_deref(), talk)?
         }
-        Ok::<_, Failure>((found, words))
+    };
+    let timeout = args.line.timeout.unwrap_or(ANSWER_AT_MOST);
+    let mut ask = |request: &Request| line.transact(unit, request, timeout);
+    let found = sunspec::discover(&mut ask).map_err(|error| {
+        Failure::from_error(error)
+            .while_doing(format!("cannot ask unit {unit} for its models"))
+            .hint("is it the right unit id? name it with `-a`; `fieldgate scan` finds it")
     })?;
+    let words = sunspec::contents(&found, unit, &mut ask)?;
+    // The gateway may poll again while the profile is made.
+    drop(line);
     let ids: Vec<String> = found.models.iter().map(|model| model.id.to_string()).collect();
-    talk.say(&format!("SunSpec at holding register {}: models {}", found.base, ids.join(", ")));
+    talk.say(&format!("SunSpec at hr:{}: models {}", found.base, ids.join(", ")));
     let (definitions, mut notes) = definitions(args.models.as_deref(), &found);
-    if found.ending != Ending::Marked {
-        let what = format!("the walk over the models did not come to its end: {:?}", found.ending);
+    if let Some(why) = sunspec::broken_off(&found.ending, unit) {
+        let what = format!("the walk over the models did not come to its end: {why}");
         notes.push(Note { line: None, weight: Weight::Lost, what });
     }
     let device = SunSpecDevice { found: &found, words: &words, definitions: &definitions };
@@ -65,69 +63,23 @@ pub(super) fn import(
     }))
 }
 
-/// A link that a running gateway holds is not opened beside it: many devices serve one client, and
-/// would drop the gateway.
-fn refuse_if_owned(config: &Path, address: &str) -> Result<(), Failure> {
-    // Without a configuration that can be used no gateway runs by it.
-    let Ok(loaded) = config::load(config) else { return Ok(()) };
-    let is_here = |endpoint: &Endpoint| match endpoint {
-        Endpoint::ModbusTcp { host, port, .. } | Endpoint::ModbusRtuOverTcp { host, port } => {
-            format!("{host}:{port}") == address
-        }
-        Endpoint::ModbusRtu(_) | Endpoint::ModbusAscii(_) => false,
-    };
-    let bus = loaded.config.buses.iter().find(|bus| is_here(&bus.endpoint));
-    match bus {
-        Some(bus) if UnixStream::connect(&loaded.config.socket).is_ok() => {
-            let what = format!("the running gateway holds `{address}` as its bus `{}`", bus.name);
-            Err(Failure::refused(what).hint("stop the gateway for the time of the import"))
-        }
-        Some(_) | None => Ok(()),
+/// The one unit that is asked.
+fn unit(args: &ProfileImportArgs, options: &Options) -> Result<UnitId, Failure> {
+    match (args.line.units.as_ref().map(UnitList::units), &options.device) {
+        (None, None) => Ok(UNIT),
+        (None, Some(pick)) => Ok(UnitId(pick.unit)),
+        (Some([unit]), _) => Ok(UnitId(*unit)),
+        (Some(_), _) => Err(Failure::usage("a profile is made of one device: name one unit id")),
     }
 }
 
-async fn connect(address: &str) -> Result<DirectLine, Failure> {
-    let hint = "write it as HOST:PORT, such as `192.0.2.7:502`";
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, "502"));
-    let port = port.parse().map_err(|_| {
-        Failure::usage(format!("`{address}` is not the address of a device")).hint(hint)
-    })?;
-    let endpoint = Endpoint::ModbusTcp { host: host.to_owned(), port, in_flight: 1 };
-    DirectLine::open(&endpoint, ANSWER_AT_MOST).await.map_err(|error| {
-        Failure::from_error(error).while_doing(format!("cannot reach `{address}`")).hint(hint)
-    })
-}
-
-async fn discover(line: &mut DirectLine, unit: UnitId) -> Result<Found, Failure> {
-    let mut discovery = Discovery::resume();
-    while let Some(effect) = discovery.poll_effect() {
-        match effect {
-            DiscoveryEffect::Read(request) => {
-                let words = read(line, unit, request).await;
-                discovery.handle_answer(words.map(ReadReply::Registers));
-            }
-            DiscoveryEffect::Done(found) => {
-                return found.map_err(|error| {
-                    Failure::from_error(error)
-                        .hint("is it the right unit id? name it with `--device`")
-                });
-            }
+/// A host with a dot or a port needs no scheme here; a bus has neither in its name.
+fn target(text: &str, args: &LineArgs) -> Result<Target, Failure> {
+    match line::target(text, args)? {
+        Target::Name(host) if host.contains(['.', ':']) => {
+            line::target(&host, &LineArgs { mode: Some(Mode::Tcp), ..args.clone() })
         }
-    }
-    Err(Failure::refused("the walk over the models stopped"))
-}
-
-async fn read(
-    line: &mut DirectLine,
-    unit: UnitId,
-    request: ReadRequest,
-) -> Result<Vec<u16>, Fault> {
-    match line.transact(unit, &Request::Read(request), ANSWER_AT_MOST).await? {
-        Reply::Read(ReadReply::Registers(words)) => Ok(words),
-        Reply::Read(ReadReply::Bits(_))
-        | Reply::Written
-        | Reply::ServerId(_)
-        | Reply::DeviceId(_) => Err(Fault::Malformed),
+        found @ (Target::Name(_) | Target::Endpoint(_)) => Ok(found),
     }
 }
 

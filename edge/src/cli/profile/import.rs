@@ -16,7 +16,7 @@ use crate::config::Library;
 use crate::import::{self, Format, Imported, Note, Options, Pick, Weight};
 
 /// Longest text that is read; a register list of a large machine has a few hundred kilobytes.
-const TEXT_MAX: u64 = 16 << 20;
+const TEXT_MAX: u64 = 4 << 20;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -113,7 +113,7 @@ fn text(file: &str) -> Result<String, Failure> {
         opened.take(TEXT_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     }
     if bytes.len() as u64 > TEXT_MAX {
-        return Err(Failure::usage(format!("`{file}` has more than 16 MiB")));
+        return Err(Failure::usage(format!("`{file}` has more than 4 MiB")));
     }
     // Spreadsheets of older machines write ISO 8859-1, in which every byte is a letter.
     Ok(String::from_utf8(bytes)

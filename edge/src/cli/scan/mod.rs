@@ -62,9 +62,10 @@ enum Ended {
 
 /// Scans, and ends with a finding if nobody answered or it was stopped.
 pub(super) fn scan(config: &Path, args: &ScanArgs, talk: &mut Talk) -> Result<Exit, Failure> {
+    let socket = args.daemon.socket.as_deref();
     let mut line = match line::target(&args.target, &args.line)? {
-        Target::Name(bus) => OpenLine::open_bus(&bus, config, &args.daemon, talk)?,
-        Target::Endpoint(endpoint) => OpenLine::open(endpoint, config, &args.daemon, talk)?,
+        Target::Name(bus) => OpenLine::open_bus(&bus, config, socket, talk)?,
+        Target::Endpoint(endpoint) => OpenLine::open(endpoint, config, socket, talk)?,
     };
     line.catch_stop()?;
     let units = args.line.units.as_ref().map(UnitList::units);

@@ -6,7 +6,10 @@ use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::{ReadRequest, Table, UnitId};
 use fieldgate_modbus::request::{Reply, Request};
 use fieldgate_model::Millis;
+use fieldgate_rules::sunspec::FoundModel;
 use serde::{Deserialize, Serialize};
+
+use crate::cli::sunspec;
 
 /// Questions that one identification may take: seven objects are named by the specification, and a
 /// device that sends them one by one needs a question each.
@@ -26,10 +29,21 @@ pub(super) struct Found {
     pub(super) identification: Vec<(String, String)>,
     /// Its answer to FC 17, as far as it is text.
     pub(super) server_id: Option<String>,
+    /// The models that it says it has.
+    pub(super) sunspec: Option<SunSpec>,
     /// Fastest answer in microseconds.
     pub(super) response_us: u64,
     /// It answered, and what came was damaged: two devices may have this id.
     pub(super) is_garbled: bool,
+}
+
+/// A `SunSpec` device, which says itself what it measures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SunSpec {
+    /// Holding register where `SunS` lies.
+    pub(super) base: u16,
+    /// Ids, in the order of their addresses.
+    pub(super) models: Vec<u16>,
 }
 
 /// Asks one question.
@@ -52,6 +66,7 @@ pub(super) fn probe(
         answers: Vec::new(),
         identification: Vec::new(),
         server_id: None,
+        sunspec: None,
         response_us: u64::MAX,
         is_garbled: false,
     };
@@ -66,7 +81,21 @@ pub(super) fn probe(
         found.server_id = Some(text(&bytes));
     }
     found.identify(asked, timeout)?;
+    found.sunspec = models(asked, &found, timeout);
     Ok(Some(found))
+}
+
+/// Looks for `SunS` where it may lie. A device that does not know FC 3 has no such registers, and
+/// one that answers garbled would be asked in vain.
+fn models(asked: &mut impl Ask, found: &Found, timeout: Millis) -> Option<SunSpec> {
+    let knows_function = found.answers.first().is_some_and(|(_, said)| said != "exception 1");
+    if found.is_garbled || !knows_function {
+        return None;
+    }
+    let unit = UnitId(found.unit);
+    let its = sunspec::discover(|request| asked.ask(unit, request, timeout)).ok()?;
+    let id = |model: &FoundModel| model.id;
+    Some(SunSpec { base: its.base, models: its.models.iter().map(id).collect() })
 }
 
 enum Said {
@@ -207,6 +236,40 @@ mod tests {
         let found = probed(|_| Err(Fault::Checksum)).expect("the line opens").expect("alive");
         assert!(found.is_garbled);
         assert_eq!(found.answers[0], ("FC 3".to_owned(), "garbled".to_owned()));
+    }
+
+    #[test]
+    fn a_device_that_has_the_mark_of_sunspec_is_asked_for_its_models() {
+        let found = probed(|request| match request {
+            Request::Read(read) => {
+                let words = match (read.table, read.start) {
+                    (Table::HoldingRegister, 40_000) => vec![0x5375, 0x6E53],
+                    (Table::HoldingRegister, 40_002) => vec![1, 66],
+                    (Table::HoldingRegister, 40_070) => vec![103, 50],
+                    (Table::HoldingRegister, 40_122) => vec![0xFFFF, 0],
+                    _ => return Err(Fault::Exception(2)),
+                };
+                Ok(Reply::Read(ReadReply::Registers(words)))
+            }
+            Request::Write(_)
+            | Request::ReadWrite { .. }
+            | Request::ReportServerId
+            | Request::DeviceId { .. } => Err(Fault::Exception(1)),
+        });
+        let found = found.expect("the line opens").expect("alive");
+        assert_eq!(found.sunspec, Some(SunSpec { base: 40_000, models: vec![1, 103] }));
+
+        let other = probed(|request| match request {
+            Request::Read(ReadRequest { table: Table::HoldingRegister, start: 0, .. }) => {
+                Ok(Reply::Read(ReadReply::Registers(vec![0])))
+            }
+            Request::Read(_)
+            | Request::Write(_)
+            | Request::ReadWrite { .. }
+            | Request::ReportServerId
+            | Request::DeviceId { .. } => Err(Fault::Exception(2)),
+        });
+        assert_eq!(other.expect("the line opens").expect("alive").sunspec, None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use fieldgate_modbus::line::LineSettings;
 use serde::Serialize;
 
 use super::pipelining::Probed;
-use super::probe::Found;
+use super::probe::{Found, SunSpec};
 use crate::cli::failure::Failure;
 use crate::cli::format::table;
 use crate::cli::screen::{self, Talk};
@@ -36,6 +36,16 @@ pub(super) fn report(
         return screen::print_json(&Printed { endpoint, units: found, pipelining, config });
     }
     remarks(found, pipelining, talk);
+    for its in one_each(found) {
+        if let Some(SunSpec { base, models }) = &its.sunspec {
+            talk.say(&format!(
+                "unit {} says itself what it measures (SunSpec at hr:{base}, {}); its profile: {}",
+                its.unit,
+                models_text(models),
+                import(endpoint, its)
+            ));
+        }
+    }
     if found.is_empty() {
         return Ok(());
     }
@@ -81,6 +91,43 @@ fn is_one_device(found: &[Found]) -> bool {
     found.len() >= ECHOES_MIN && same(found)
 }
 
+/// All of them, or the first if they are one device.
+fn one_each(found: &[Found]) -> &[Found] {
+    if is_one_device(found) { &found[..1] } else { found }
+}
+
+fn models_text(models: &[u16]) -> String {
+    let ids: Vec<String> = models.iter().map(ToString::to_string).collect();
+    match ids.len() {
+        0 => "no models".to_owned(),
+        1 => format!("model {}", ids.concat()),
+        _ => format!("models {}", ids.join(", ")),
+    }
+}
+
+/// The command that makes a profile of what the device says.
+fn import(endpoint: &Endpoint, found: &Found) -> String {
+    let place = match endpoint {
+        Endpoint::ModbusTcp { host, port, .. } => format!("tcp://{}", at(host, *port)),
+        Endpoint::ModbusRtuOverTcp { host, port } => format!("rtu+tcp://{}", at(host, *port)),
+        Endpoint::ModbusRtu(serial) => format!("{}{}", serial.port, line_option(found)),
+        Endpoint::ModbusAscii(serial) => format!("ascii:{}{}", serial.port, line_option(found)),
+    };
+    let (unit, name) = (found.unit, name(found));
+    format!(
+        "fieldgate profile import --from sunspec-device {place} -a {unit} --name {name} \
+         -o profiles/{name}.toml"
+    )
+}
+
+fn line_option(found: &Found) -> String {
+    found.line.as_ref().map(|line| format!(" --line {line}")).unwrap_or_default()
+}
+
+fn name(found: &Found) -> String {
+    format!("sunspec-{}", found.unit)
+}
+
 fn rows(found: &[Found]) -> Vec<Vec<String>> {
     let heading = ["UNIT", "line", "answer", "said", "identification"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
@@ -89,6 +136,9 @@ fn rows(found: &[Found]) -> Vec<Vec<String>> {
             "answers" => asked.clone(),
             said => format!("{asked} {said}"),
         });
+        let sunspec =
+            found.sunspec.as_ref().map(|its| format!("SunSpec {}", models_text(&its.models)));
+        let said = said.chain(sunspec);
         vec![
             found.unit.to_string(),
             found.line.clone().unwrap_or_else(|| "-".to_owned()),
@@ -115,13 +165,13 @@ fn config(endpoint: &Endpoint, found: &[Found], pipelining: Option<Probed>) -> S
     if let Some(Probed { in_flight, .. }) = pipelining.filter(|probed| probed.in_flight > 1) {
         parts.push(format!("in_flight = {in_flight}\n"));
     }
-    let devices = if is_one_device(found) { &found[..1] } else { found };
-    parts.extend(devices.iter().map(|found| {
+    parts.extend(one_each(found).iter().map(|found| {
         let (unit, identity) = (found.unit, found.identity());
         let remark = if identity.is_empty() { String::new() } else { format!(" # {identity}") };
+        let profile = found.sunspec.as_ref().map(|_| name(found)).unwrap_or_default();
         format!(
             "\n[[device]]\nname = \"device-{unit}\"\nbus = \"line\"\nunit = {unit}\n\
-             profile = \"\"{remark}\n"
+             profile = \"{profile}\"{remark}\n"
         )
     }));
     parts.concat()

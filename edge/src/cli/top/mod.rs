@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - The terminal is as it was when this ends, after a panic too.
+//! - The terminal is as it was when this ends, after a panic or a signal too.
 //! - A gateway that stops is shown as such and waited for; the screen does not end with it.
 
 mod screen_state;
@@ -10,6 +10,8 @@ mod view;
 
 use std::io::IsTerminal as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
@@ -22,11 +24,14 @@ use super::args::TopArgs;
 use super::ask::Daemon;
 use super::failure::{Exit, Failure};
 use super::screen::{self, Talk};
+use super::signals::Stop;
 use crate::clock::Clock;
 use crate::socket::message::{Ask, DeviceNow, Status};
 
 /// How often the gateway is asked: what a person can follow.
 const REFRESH: Duration = Duration::from_secs(1);
+/// How long a signal to end may go unnoticed.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The screen without a terminal: the smallest that the layout is made for.
 const PLAIN: Size = Size { width: 80, height: 24 };
 
@@ -50,8 +55,9 @@ pub(super) fn top(config: &Path, args: &TopArgs, talk: &mut Talk) -> Result<Exit
         screen::print(&plain(&shown)?)?;
         return Ok(exit(shown.status()));
     }
+    let stop = stop_by_signal()?;
     let mut terminal = ratatui::try_init()?;
-    let ended = live(&daemon, &mut shown, &mut terminal);
+    let ended = live(&daemon, &mut shown, &mut terminal, &stop);
     ratatui::try_restore()?;
     ended?;
     Ok(Exit::Good)
@@ -76,16 +82,36 @@ fn plain(shown: &Screen) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// Becomes true when a signal says that this is to end. Keys are waited for without a runtime, so
+/// a thread of its own waits for signals.
+fn stop_by_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let within = runtime.enter();
+    let mut stop = Stop::catch()?;
+    drop(within);
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_stopped);
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(stop.next());
+        told.store(true, Ordering::Relaxed);
+    })?;
+    Ok(is_stopped)
+}
+
 fn live(
     daemon: &Daemon,
     shown: &mut Screen,
     terminal: &mut ratatui::DefaultTerminal,
+    stop: &AtomicBool,
 ) -> Result<(), Failure> {
     let mut asked = Instant::now();
     loop {
         terminal.draw(|frame| view::draw(frame, shown))?;
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let left = REFRESH.saturating_sub(asked.elapsed());
-        if event::poll(left)? {
+        if event::poll(left.min(LOOK_EVERY))? {
             if let Event::Key(pressed) = event::read()?
                 && let Some(key) = key(pressed)
             {
@@ -97,6 +123,9 @@ fn live(
                     refresh_signals(daemon, shown);
                 }
             }
+            continue;
+        }
+        if asked.elapsed() < REFRESH {
             continue;
         }
         asked = Instant::now();

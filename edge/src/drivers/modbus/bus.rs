@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::sleep;
 
-use super::device::Device;
+use super::device::{Device, timeout_of};
 use super::flying::{Flying, Whose, jitter};
 use super::job::Jobs;
 use super::taking::Taking;
@@ -42,6 +42,7 @@ pub(super) enum Event {
 /// The shell of one bus.
 pub(super) struct Bus {
     devices: Vec<Device>,
+    /// For units that no device has.
     timeout: Millis,
     close_after_cycle: bool,
     schedule: Schedule,
@@ -80,9 +81,9 @@ impl Bus {
         });
         wire.show(setup.name, channels.tap);
         let now = clock.now();
-        let (timeout, link, times) = (setup.timeout, setup.link, setup.times);
+        let (link, times) = (setup.link, setup.times);
         let device = |device: BusDevice| {
-            let every = device.every;
+            let (every, timeout) = (device.every, device.timeout);
             let device = Device::new(device, link, times, now);
             let (unit, requests) = (device.unit, device.poll_requests());
             (PollDevice { unit, every, requests, timeout }, device)
@@ -171,8 +172,8 @@ impl Bus {
     fn poll_timeout(&self, now: Millis) -> Option<Millis> {
         let held = self.queue.front().filter(|_| self.wire.may_send(now));
         let held = held.and_then(|flying| self.held_until(flying, now));
-        let times =
-            [self.schedule.poll_timeout(), self.wire.poll_timeout(), self.taking.ends(), held];
+        let (schedule, wire) = (self.schedule.poll_timeout(), self.wire.poll_timeout());
+        let times = [schedule, wire, self.taking.ends(), self.teller.poll_timeout(), held];
         times.into_iter().flatten().min()
     }
 
@@ -198,7 +199,8 @@ impl Bus {
 
     fn take_in(&mut self, job: Job, now: Millis) {
         let is_taken = !matches!(self.taking, Taking::No);
-        match self.jobs.add(job, self.timeout) {
+        let (devices, fallback) = (&self.devices, self.timeout);
+        match self.jobs.add(job, |unit| timeout_of(devices, unit, fallback)) {
             // Nobody waits ten minutes without a word.
             Ok((id, _)) if is_taken => self.jobs.finish(id, Some(Fault::NoLink)),
             Ok((id, spec)) => {
@@ -259,6 +261,7 @@ impl Bus {
                     whose: Whose::Poll { place, index },
                     unit: device.unit,
                     request: Request::Read(device.request(index)),
+                    timeout: device.timeout,
                     deadline: None,
                     may_retry: true,
                 });
@@ -271,6 +274,7 @@ impl Bus {
                     unit: todo.unit,
                     may_retry: matches!(todo.request, Request::Read(_)),
                     request: todo.request,
+                    timeout: timeout_of(&self.devices, todo.unit, self.timeout),
                     deadline: todo.deadline,
                 }),
             },
@@ -310,8 +314,8 @@ impl Bus {
             self.last_ticket += 1;
             let ticket = Ticket(self.last_ticket);
             flying.may_retry &= self.wire.is_proven();
-            let (unit, request) = (flying.unit, &flying.request);
-            match self.wire.send(ticket, unit, request, self.timeout, now) {
+            let Flying { unit, request, timeout, .. } = &flying;
+            match self.wire.send(ticket, *unit, request, *timeout, now) {
                 Ok(()) => self.flying.push((ticket, flying)),
                 Err(fault) => self.settle(flying, Err(fault), now),
             }

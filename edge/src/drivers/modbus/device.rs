@@ -18,6 +18,7 @@ use crate::drivers::{DeviceIndex, Frame};
 pub(super) struct Device {
     index: DeviceIndex,
     pub(super) unit: UnitId,
+    pub(super) timeout: Millis,
     wanted: Vec<PollRequest>,
     plan: LearnedPlan,
     /// As the schedule counts them.
@@ -28,11 +29,11 @@ pub(super) struct Device {
 
 impl Device {
     pub(super) fn new(device: BusDevice, link: LinkCost, times: LearnedTimes, now: Millis) -> Self {
-        let BusDevice { index, unit, wanted, reading, holes, .. } = device;
+        let BusDevice { index, unit, timeout, wanted, reading, holes, .. } = device;
         let reads = wanted.iter().map(|poll| poll.request).collect();
         let plan = LearnedPlan::resume(reads, link, reading, holes, times, now);
         let mut device =
-            Self { index, unit, wanted, plan, requests: Vec::new(), replies: Vec::new() };
+            Self { index, unit, timeout, wanted, plan, requests: Vec::new(), replies: Vec::new() };
         device.take_plan();
         device
     }
@@ -83,4 +84,11 @@ impl Device {
         let learned = self.plan.poll_news().cloned();
         (Frame { device: self.index, at, replies, learned }, is_other)
     }
+}
+
+/// How long a unit may take to answer a job. Several devices may be one unit; the most patient one
+/// counts, because an answer that is given up comes all the same and is in the way of the next.
+pub(super) fn timeout_of(devices: &[Device], unit: UnitId, fallback: Millis) -> Millis {
+    let same = devices.iter().filter(|device| device.unit == unit);
+    same.map(|device| device.timeout).max().unwrap_or(fallback)
 }

@@ -12,6 +12,8 @@ pub(super) struct Flying {
     pub(super) whose: Whose,
     pub(super) unit: UnitId,
     pub(super) request: Request,
+    /// How long its answer may take.
+    pub(super) timeout: Millis,
     /// Not to be sent from this moment on.
     pub(super) deadline: Option<Millis>,
     /// The link may turn out to have been closed for idling; a read is then asked again, once.

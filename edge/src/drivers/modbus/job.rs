@@ -67,8 +67,13 @@ impl Jobs {
         self.open.len()
     }
 
-    /// Takes a job in. Taking the line is none: it is handed back.
-    pub(super) fn add(&mut self, job: Job, patience: Millis) -> Result<(JobId, JobSpec), Taker> {
+    /// Takes a job in; `patience` is how long a unit may take to answer. Taking the line is none: it
+    /// is handed back.
+    pub(super) fn add(
+        &mut self,
+        job: Job,
+        patience: impl FnOnce(UnitId) -> Millis,
+    ) -> Result<(JobId, JobSpec), Taker> {
         let open = match job {
             Job::Read { unit, requests, class, done } => {
                 let replies = requests.iter().map(|_| None).collect();
@@ -180,7 +185,7 @@ impl Jobs {
 }
 
 impl Open {
-    fn spec(&self, timeout: Millis) -> JobSpec {
+    fn spec(&self, patience: impl FnOnce(UnitId) -> Millis) -> JobSpec {
         let (unit, class, transactions, not_after, exclusive) = match self {
             Self::Read { unit, class, requests, .. } => {
                 (*unit, *class, requests.len(), None, false)
@@ -193,6 +198,7 @@ impl Open {
                 (*unit, Class::Command, 1, None, writes)
             }
         };
+        let timeout = patience(unit);
         JobSpec { class, unit, transactions, timeout, not_after, exclusive }
     }
 

@@ -2,15 +2,19 @@
 //!
 //! # Invariants
 //!
-//! - Reading and writing may be cancelled at any await without losing a byte.
+//! - Waiting for what moves may be cancelled at any time without losing a byte.
 //! - A link that ended says so once: by an error, or by a read of no bytes.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use fieldgate_modbus::line::LineSettings;
 use fieldgate_model::Millis;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -40,6 +44,14 @@ pub enum OpenError {
 pub(super) enum Link {
     Tcp(TcpStream),
     Serial(Port),
+}
+
+/// What moved over a link, in bytes.
+#[derive(Debug)]
+pub(super) enum Moved {
+    /// 0 at the end.
+    Read(io::Result<usize>),
+    Written(io::Result<usize>),
 }
 
 impl OpenError {
@@ -87,25 +99,11 @@ impl Link {
         }
     }
 
-    /// What has come, as soon as something has; 0 bytes at the end.
-    pub(super) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => loop {
-                stream.readable().await?;
-                match stream.try_read(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    read => return read,
-                }
-            },
-            Self::Serial(port) => port.read(buffer).await,
-        }
-    }
-
     /// Writes what is taken at once, which for one request is mostly all of it.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = match self {
             Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Serial(port) => port.try_write(bytes),
+            Self::Serial(port) => port.stream().try_write(bytes),
         };
         match written {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -113,17 +111,29 @@ impl Link {
         }
     }
 
-    /// Writes what is taken, as soon as something is.
-    pub(super) async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => loop {
-                stream.writable().await?;
-                match stream.try_write(bytes) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    written => return written,
-                }
-            },
-            Self::Serial(port) => port.write(bytes).await,
-        }
+    /// Waits until `unsent` has become shorter, if there is some, or something has come.
+    pub(super) async fn exchange(&mut self, unsent: &[u8], buffer: &mut [u8]) -> Moved {
+        poll_fn(|cx| match self {
+            Self::Tcp(stream) => poll_exchange(stream, cx, unsent, buffer),
+            Self::Serial(port) => poll_exchange(port.stream(), cx, unsent, buffer),
+        })
+        .await
     }
+}
+
+/// Written first: `unsent` is short, and a line that never stops talking must not hold it up.
+fn poll_exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    unsent: &[u8],
+    buffer: &mut [u8],
+) -> Poll<Moved> {
+    if !unsent.is_empty()
+        && let Poll::Ready(written) = Pin::new(&mut *stream).poll_write(cx, unsent)
+    {
+        return Poll::Ready(Moved::Written(written));
+    }
+    let mut into = ReadBuf::new(buffer);
+    let read = Pin::new(stream).poll_read(cx, &mut into);
+    read.map(|read| Moved::Read(read.map(|()| into.filled().len())))
 }

@@ -48,7 +48,8 @@ pub struct BusSetup {
     pub name: Arc<str>,
     /// What it is.
     pub endpoint: Endpoint,
-    /// How long opening the link may take, and how long a unit may take to answer.
+    /// How long opening the link may take, and how long a unit may take to answer that no device
+    /// here has.
     pub timeout: Millis,
     /// Quiet time between an answer and the next request, beside what the line needs.
     pub pause: Millis,
@@ -90,6 +91,8 @@ pub struct BusDevice {
     pub unit: UnitId,
     /// The interval between two polls.
     pub every: Millis,
+    /// How long it may take to answer.
+    pub timeout: Millis,
     /// What one poll must bring, each element in one answer and with its class.
     pub wanted: Vec<PollRequest>,
     /// How it wants to be read.
@@ -115,9 +118,10 @@ pub struct BusChannels {
 impl BusDevice {
     /// The device as it was configured, and what it has taught so far.
     pub fn new(index: DeviceIndex, config: &DeviceConfig, holes: HoleMap) -> Self {
-        let (unit, every) = (config.unit, config.every);
+        let (unit, every, timeout) = (config.unit, config.every, config.timeout);
         let reading = config.profile.reading.clone();
-        Self { index, unit, every, wanted: wanted_of(&config.profile), reading, holes }
+        let wanted = wanted_of(&config.profile);
+        Self { index, unit, every, timeout, wanted, reading, holes }
     }
 }
 

@@ -1,5 +1,11 @@
 //! A serial port: found, locked, set up, and told apart from every way in which that can fail.
 //!
+//! tokio-serial carries the port; what it cannot do is done through serial2 just before. Its errors
+//! have no number of the system, so the path is opened once without it, and whatever is in the way
+//! shows with its number. And it knows nothing of RS-485: who turns the direction is a property of
+//! the port and not of whoever has opened it, so it can be set through the first opening, which
+//! lasts until the second one is made, because a driver may forget it when nobody has the port.
+//!
 //! # Invariants
 //!
 //! - A path is resolved at each opening, so that an adapter that comes back under another name is
@@ -7,22 +13,26 @@
 //! - A port that is open is ours alone: lock file, flock and the kernel's exclusive mode.
 //! - The port has the settings that were asked for; what the driver took back is an error.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use fieldgate_modbus::line::{LineSettings, Parity};
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use rustix::termios::{ioctl_tiocexcl, ioctl_tiocnxcl};
-use serial2_tokio::rs4xx::{Rs485Config, TransceiverMode};
-use serial2_tokio::{CharSize, FlowControl, SerialPort, StopBits};
+use serial2::rs4xx::{Rs485Config, TransceiverMode};
 use thiserror::Error;
+use tokio_serial::{
+    ClearBuffer, DataBits, ErrorKind, FlowControl, SerialPort as _, SerialStream, StopBits,
+};
 
 use super::lock::{Held, Holder, PortLock};
 use super::rs485::{Plan, Reported, plan};
 use crate::config::{PortPath, SerialEndpoint};
+
+/// How far the speed that a port has may be from the one it was asked for, in percent. Adapters
+/// divide a clock and tell what has come of it; a receiver samples the last bit of a character in
+/// its middle as long as both ends together are off by less than 5 %.
+const BAUD_OFF_MAX: u32 = 3;
 
 /// Why a serial port cannot be used.
 #[derive(Debug, Error)]
@@ -92,9 +102,7 @@ pub enum PortError {
 /// An open port. It closes, and its lock ends, when it is dropped.
 #[derive(Debug)]
 pub(super) struct Port {
-    io: SerialPort,
-    /// The same device once more: for what the other cannot do.
-    raw: File,
+    io: SerialStream,
     path: PortPath,
     _lock: PortLock,
 }
@@ -142,58 +150,47 @@ impl Port {
             holder,
             source: Errno::BUSY.into(),
         })?;
-        let port = SerialPort::open(&device, serial2_tokio::KeepSettings);
-        let port = port.map_err(|error| classify(path, error))?;
-        let raw = open_raw(&device).map_err(|error| classify(path, error))?;
-        flock(&raw, FlockOperation::NonBlockingLockExclusive)
-            .and_then(|()| ioctl_tiocexcl(&raw))
+        let first = serial2::SerialPort::open(&device, serial2::KeepSettings)
+            .map_err(|error| classify(path, error))?;
+        // A second opening that fails would lift the exclusive mode of whoever has the port.
+        flock(&first, FlockOperation::NonBlockingLockExclusive)
+            .and_then(|()| flock(&first, FlockOperation::Unlock))
             .map_err(|errno| classify(path, errno.into()))?;
-        let mut port = Self { io: port, raw, path: path.clone(), _lock: lock };
-        configure(&mut port.io, path, serial.line)?;
-        turn(&port.io, serial)?;
+        turn(&first, serial)?;
+        let io = open_stream(&device, serial.line)
+            .map_err(|error| refusal(path, serial.line, error.kind()))?;
+        let port = Self { io, path: path.clone(), _lock: lock };
+        port.confirm(serial.line)?;
         port.discard()?;
         Ok(port)
     }
 
     /// Goes on with other settings; what waited to be read is thrown away.
     pub(super) fn set_line(&mut self, line: LineSettings) -> Result<(), PortError> {
-        configure(&mut self.io, &self.path, line)?;
+        configure(&mut self.io, line).map_err(|error| refusal(&self.path, line, error.kind()))?;
+        self.confirm(line)?;
         self.discard()
     }
 
-    /// What has come, as soon as something has; 0 bytes if the port is gone. May be cancelled.
-    pub(super) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.io.read(buffer).await
+    /// What reads and writes.
+    pub(super) fn stream(&mut self) -> &mut SerialStream {
+        &mut self.io
     }
 
-    /// Writes what the driver takes at once.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        rustix::io::write(&self.raw, bytes).map_err(Into::into)
-    }
-
-    /// Writes what the driver takes, as soon as it takes something. May be cancelled.
-    pub(super) async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.io.write(bytes).await
+    /// A driver may take settings without a word and not have them.
+    fn confirm(&self, line: LineSettings) -> Result<(), PortError> {
+        match has(&self.io, line) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(refusal(&self.path, line, ErrorKind::InvalidInput)),
+            Err(error) => Err(refusal(&self.path, line, error.kind())),
+        }
     }
 
     /// What came before we listened is nobody's answer.
     fn discard(&self) -> Result<(), PortError> {
-        let fault = |source| PortError::Other { port: self.path.clone(), source };
-        self.io.discard_buffers().map_err(fault)
+        let fault = |error| PortError::Other { port: self.path.clone(), source: error };
+        self.io.clear(ClearBuffer::All).map_err(io::Error::from).map_err(fault)
     }
-}
-
-impl Drop for Port {
-    fn drop(&mut self) {
-        // A pseudo-terminal would stay closed to others for as long as its other end lives.
-        ioctl_tiocnxcl(&self.raw).ok();
-    }
-}
-
-fn open_raw(device: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    OpenOptions::new().read(true).write(true).custom_flags(flags).open(device)
 }
 
 /// The device that the path leads to at this moment.
@@ -201,32 +198,8 @@ fn resolve(path: &PortPath) -> Result<PathBuf, PortError> {
     std::fs::canonicalize(path.as_path()).map_err(|error| classify(path, error))
 }
 
-/// Raw, without flow control, and as asked for.
-fn configure(port: &mut SerialPort, path: &PortPath, line: LineSettings) -> Result<(), PortError> {
-    let refused = |source: io::Error| match Errno::from_io_error(&source) {
-        Some(Errno::NOTTY) => PortError::NotAPort { port: path.clone(), source },
-        // The crate has no number for settings that the driver silently did not take.
-        Some(Errno::INVAL) | None => {
-            PortError::Line { port: path.clone(), line, source: Errno::INVAL.into() }
-        }
-        Some(_) => classify(path, source),
-    };
-    let mut settings = port.get_configuration().map_err(refused)?;
-    settings.set_raw();
-    settings.set_baud_rate(line.baud).map_err(refused)?;
-    settings.set_char_size(if line.data_bits == 7 { CharSize::Bits7 } else { CharSize::Bits8 });
-    settings.set_parity(match line.parity {
-        Parity::None => serial2_tokio::Parity::None,
-        Parity::Even => serial2_tokio::Parity::Even,
-        Parity::Odd => serial2_tokio::Parity::Odd,
-    });
-    settings.set_stop_bits(if line.stop_bits == 2 { StopBits::Two } else { StopBits::One });
-    settings.set_flow_control(FlowControl::None);
-    port.set_configuration(&settings).map_err(refused)
-}
-
 /// Lets the kernel turn the direction, as far as that is wanted and possible.
-fn turn(port: &SerialPort, serial: &SerialEndpoint) -> Result<(), PortError> {
+fn turn(port: &serial2::SerialPort, serial: &SerialEndpoint) -> Result<(), PortError> {
     let reported = match port.get_rs4xx_mode() {
         Err(_) => Reported::Unsupported,
         Ok(TransceiverMode::Default) => Reported::Plain,
@@ -243,6 +216,62 @@ fn turn(port: &SerialPort, serial: &SerialEndpoint) -> Result<(), PortError> {
         }
         Plan::Insist => {
             set().map_err(|source| PortError::Rs485 { port: serial.port.clone(), source })
+        }
+    }
+}
+
+/// Raw, without flow control, exclusive, and as asked for.
+fn open_stream(device: &Path, line: LineSettings) -> tokio_serial::Result<SerialStream> {
+    let (data_bits, parity, stop_bits) = form(line);
+    let builder = tokio_serial::new(device.to_string_lossy(), line.baud)
+        .data_bits(data_bits)
+        .parity(parity)
+        .stop_bits(stop_bits)
+        .flow_control(FlowControl::None)
+        .exclusive(true);
+    SerialStream::open(&builder)
+}
+
+fn configure(io: &mut SerialStream, line: LineSettings) -> tokio_serial::Result<()> {
+    let (data_bits, parity, stop_bits) = form(line);
+    io.set_baud_rate(line.baud)?;
+    io.set_data_bits(data_bits)?;
+    io.set_parity(parity)?;
+    io.set_stop_bits(stop_bits)
+}
+
+/// Whether the port is set as asked for.
+fn has(io: &SerialStream, line: LineSettings) -> tokio_serial::Result<bool> {
+    let is_form = (io.data_bits()?, io.parity()?, io.stop_bits()?) == form(line);
+    let is_plain = io.flow_control()? == FlowControl::None;
+    let off = u64::from(io.baud_rate()?.abs_diff(line.baud));
+    Ok(is_form && is_plain && off * 100 <= u64::from(line.baud) * u64::from(BAUD_OFF_MAX))
+}
+
+fn form(line: LineSettings) -> (DataBits, tokio_serial::Parity, StopBits) {
+    let data_bits = if line.data_bits == 7 { DataBits::Seven } else { DataBits::Eight };
+    let parity = match line.parity {
+        Parity::None => tokio_serial::Parity::None,
+        Parity::Even => tokio_serial::Parity::Even,
+        Parity::Odd => tokio_serial::Parity::Odd,
+    };
+    (data_bits, parity, if line.stop_bits == 2 { StopBits::Two } else { StopBits::One })
+}
+
+/// What it means that a port which could be opened a moment ago is not to be had with these
+/// settings.
+fn refusal(path: &PortPath, line: LineSettings, kind: ErrorKind) -> PortError {
+    // An adapter that was pulled in the meantime refuses everything.
+    if let Err(gone) = resolve(path) {
+        return gone;
+    }
+    match kind {
+        // The kernel's exclusive mode (EBUSY) and the flock have this kind.
+        ErrorKind::NoDevice => classify(path, Errno::BUSY.into()),
+        ErrorKind::Io(kind) => classify(path, kind.into()),
+        // Neither the crate nor the kernel has a number for settings that were silently not taken.
+        ErrorKind::InvalidInput | ErrorKind::Unknown => {
+            PortError::Line { port: path.clone(), line, source: Errno::INVAL.into() }
         }
     }
 }

@@ -16,11 +16,13 @@ const SHOW_EVERY: Millis = Millis::from_secs(1);
 pub(super) struct Teller {
     status: watch::Sender<BusStatus>,
     show_at: Millis,
+    /// There is more to show, or what is shown grows old.
+    is_behind: bool,
 }
 
 impl Teller {
     pub(super) fn new(status: watch::Sender<BusStatus>) -> Self {
-        Self { status, show_at: Millis(0) }
+        Self { status, show_at: Millis(0), is_behind: false }
     }
 
     pub(super) fn name(&self) -> String {
@@ -78,6 +80,11 @@ impl Teller {
         }
     }
 
+    /// When [`Teller::line`] is due though nothing happens on the line; never, once all is told.
+    pub(super) fn poll_timeout(&self) -> Option<Millis> {
+        self.is_behind.then_some(self.show_at)
+    }
+
     /// Shows the counters of the line, but not at every turn.
     pub(super) fn line(
         &mut self,
@@ -86,13 +93,51 @@ impl Teller {
         now: Millis,
     ) {
         if now < self.show_at {
+            self.is_behind = true;
             return;
         }
         self.show_at = now + SHOW_EVERY;
         let load = load();
+        // What the last minute was full of falls out of it while nothing happens.
+        self.is_behind = load != BusLoad::default();
         self.status.send_modify(|status| {
             status.counters.clone_from(counters);
             status.load = load;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fieldgate_rules::schedule::Permille;
+
+    use super::*;
+
+    #[test]
+    fn a_bus_that_falls_idle_is_shown_until_it_is_shown_as_idle() {
+        let status = BusStatus {
+            name: "cabinet".to_owned(),
+            link: LinkState::Untried,
+            trouble: None,
+            frames_skipped: 0,
+            jobs: 0,
+            counters: LineCounters::default(),
+            load: BusLoad::default(),
+            devices: Vec::new(),
+        };
+        let (status, shown) = watch::channel(status);
+        let mut teller = Teller::new(status);
+        let idle = BusLoad::default();
+        let busy = BusLoad { busy: Permille(7), ..idle };
+        for (at, load, shown_load, due) in [
+            (10, idle, idle, None),
+            // Too soon to be shown, and not forgotten.
+            (20, busy, idle, Some(Millis(1_010))),
+            (1_010, busy, busy, Some(Millis(2_010))),
+            (2_010, idle, idle, None),
+        ] {
+            teller.line(&LineCounters::default(), || load, Millis(at));
+            assert_eq!((shown.borrow().load, teller.poll_timeout()), (shown_load, due), "{at}");
+        }
     }
 }

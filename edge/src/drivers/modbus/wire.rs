@@ -10,7 +10,6 @@
 //!   and bytes that nobody asked for never wait in front of an answer.
 //! - Every ticket ends exactly once, also when the link does.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +24,7 @@ use fieldgate_modbus::request::{Reply, Request};
 use fieldgate_model::Millis;
 use tokio::sync::broadcast;
 
-use super::link::{Link, OpenError};
+use super::link::{Link, Moved, OpenError};
 use super::timing::{line_time, quiet_time};
 use crate::config::{Echo, Endpoint};
 use crate::drivers::{Direction, Tapped};
@@ -84,8 +83,7 @@ enum State {
 /// What happened on the line.
 pub(super) enum WireEvent {
     Opened(Result<Link, OpenError>),
-    Read(io::Result<usize>),
-    Written(io::Result<usize>),
+    Moved(Moved),
 }
 
 /// What became of the link.
@@ -195,13 +193,9 @@ impl Wire {
         match &mut self.state {
             State::Closed => std::future::pending().await,
             State::Opening(opening) => WireEvent::Opened(opening.await),
-            State::Open(link) if self.unsent.is_empty() => {
-                WireEvent::Read(link.read(self.buffer.as_mut_slice()).await)
+            State::Open(link) => {
+                WireEvent::Moved(link.exchange(&self.unsent, self.buffer.as_mut_slice()).await)
             }
-            State::Open(link) => tokio::select! {
-                read = link.read(self.buffer.as_mut_slice()) => WireEvent::Read(read),
-                written = link.write(&self.unsent) => WireEvent::Written(written),
-            },
         }
     }
 
@@ -215,11 +209,11 @@ impl Wire {
                 self.state = State::Closed;
                 Change::Refused(error)
             }
-            WireEvent::Read(Ok(0) | Err(_)) | WireEvent::Written(Err(_)) => {
+            WireEvent::Moved(Moved::Read(Ok(0) | Err(_)) | Moved::Written(Err(_))) => {
                 self.close(now);
                 Change::Lost
             }
-            WireEvent::Read(Ok(count)) => {
+            WireEvent::Moved(Moved::Read(Ok(count))) => {
                 let bytes = &self.buffer[..count];
                 if let Some(tap) = &mut self.tap {
                     tap.show(Direction::Received, bytes, now);
@@ -228,7 +222,7 @@ impl Wire {
                 self.client.handle_bytes(bytes, now);
                 Change::None
             }
-            WireEvent::Written(Ok(count)) => {
+            WireEvent::Moved(Moved::Written(Ok(count))) => {
                 self.unsent.drain(..count);
                 Change::None
             }
@@ -304,7 +298,7 @@ impl Wire {
     }
 
     fn transmit(&mut self, now: Millis) {
-        let State::Open(link) = &self.state else { return self.outgoing.clear() };
+        let State::Open(link) = &mut self.state else { return self.outgoing.clear() };
         if self.outgoing.is_empty() {
             return;
         }

@@ -80,7 +80,7 @@ pub(super) fn read(rows: &[Row], options: &Options, draft: &mut Draft) {
         };
         match signal(&cell, options, &mut assumed) {
             Ok((signal, remarks)) => {
-                let name = draft.add(row.line, signal);
+                let Some(name) = draft.add(Some(row.line), signal) else { continue };
                 for remark in remarks {
                     draft.note(row.line, Weight::Remark, format!("`{name}` {remark}"));
                 }
@@ -229,9 +229,9 @@ fn scaling<'c>(
     }
     signal.offset = number(Column::Offset, "offset")?.unwrap_or(0.0);
     signal.limits = match (number(Column::Low, "minimum")?, number(Column::High, "maximum")?) {
-        (Some(low), Some(high)) if low < high => Some((low, high)),
+        (Some(low), Some(high)) => Some((low, high)),
         (None, None) => None,
-        (Some(_) | None, Some(_) | None) => {
+        (Some(_), None) | (None, Some(_)) => {
             return Err("needs both limits, the smaller first".to_owned());
         }
     };

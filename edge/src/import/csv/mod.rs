@@ -5,13 +5,18 @@ mod modpoll;
 mod rows;
 
 use super::draft::Draft;
-use super::{Imported, Note, Options};
+use super::{Imported, Note, Options, Weight};
 
 /// Reads a register list.
 pub(super) fn import(text: &str, options: &Options) -> Result<Imported, Vec<Note>> {
-    let rows = rows::rows(text);
+    let mut rows = rows::rows(text);
     let mut draft = Draft::new(format!("imported from the register list {}", options.file));
     draft.set_name(stem(&options.file));
+    if let Some(beyond) = rows.get(rows::ROWS_MAX) {
+        let what = format!("what comes from here on: {} rows are read", rows::ROWS_MAX);
+        draft.note(beyond.line, Weight::Lost, what);
+        rows.truncate(rows::ROWS_MAX);
+    }
     let is_modpoll = rows.iter().any(|row| {
         let first = row.cells.first().map(|cell| cell.to_ascii_lowercase());
         matches!(first.as_deref(), Some("device" | "poll" | "ref")) && row.cells.len() > 2

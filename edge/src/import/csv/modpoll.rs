@@ -55,7 +55,7 @@ pub(super) fn read(rows: &[Row], options: &Options, draft: &mut Draft) {
             }
             "ref" if is_wanted(&around, options) => match signal(&cell, &around) {
                 Ok(signal) => {
-                    draft.add(row.line, signal);
+                    draft.add(Some(row.line), signal);
                 }
                 Err(why) => draft.note(row.line, Weight::Lost, format!("`{}`: {why}", cell(1))),
             },

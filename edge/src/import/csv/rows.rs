@@ -1,5 +1,8 @@
 //! Text to rows of cells (RFC 4180), with commas, semicolons or tabs.
 
+/// Rows of one list: far more than a profile has signals, few enough for any machine.
+pub(super) const ROWS_MAX: usize = 50_000;
+
 /// A row and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
@@ -8,6 +11,8 @@ pub(super) struct Row {
 }
 
 /// The rows that hold anything; lines that begin with `#` are remarks.
+///
+/// There are at most [`ROWS_MAX`], and one more if the text goes on behind them.
 pub(super) fn rows(text: &str) -> Vec<Row> {
     let separator = separator(text);
     let mut rows = Vec::new();
@@ -33,6 +38,9 @@ pub(super) fn rows(text: &str) -> Vec<Row> {
                 } else {
                     end_cell(&mut row, &mut cell);
                     end_row(&mut rows, &mut row, line);
+                    if rows.len() > ROWS_MAX {
+                        return rows;
+                    }
                 }
             }
             '\r' => {}

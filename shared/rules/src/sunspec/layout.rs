@@ -10,6 +10,9 @@ use std::fmt;
 
 use super::model::{Count, GroupSpec, ModelSpec, PointKind, PointScale, PointSpec};
 
+/// Standings of groups in a model: as many as there are registers.
+const STANDINGS_MAX: usize = 1 << 16;
+
 /// The points of a model at their places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout<'m> {
@@ -70,6 +73,11 @@ pub enum Gap {
         /// The path of the scale factor.
         scale: String,
     },
+    /// It repeats more often than a device has registers.
+    Endless {
+        /// The group's path.
+        group: String,
+    },
     /// The device's model goes on behind the last point of the definition.
     Leftover {
         /// How far.
@@ -90,6 +98,9 @@ impl fmt::Display for Gap {
             Self::Unscaled { path, scale } => {
                 write!(f, "the device has no `{scale}`, so the number of `{path}` is its value")
             }
+            Self::Endless { group } => {
+                write!(f, "group `{group}` repeats more often than a device has registers")
+            }
             Self::Leftover { registers } => {
                 write!(f, "{registers} registers lie behind the last point of the definition")
             }
@@ -100,7 +111,7 @@ impl fmt::Display for Gap {
 /// Places the points of `model`; `words` are its registers from its id on, if a device gave them:
 /// without them a group that the device counts has no place.
 pub fn lay_out<'m>(model: &'m ModelSpec, words: Option<&[u16]>) -> Layout<'m> {
-    let mut placing = Placing { words, at: 0, points: Vec::new(), gaps: Vec::new() };
+    let mut placing = Placing { words, at: 0, standings: 0, points: Vec::new(), gaps: Vec::new() };
     placing.group(&model.group, "", &mut Vec::new());
     placing.drop_factors();
     if let Some(words) = words
@@ -114,6 +125,8 @@ pub fn lay_out<'m>(model: &'m ModelSpec, words: Option<&[u16]>) -> Layout<'m> {
 struct Placing<'m, 'w> {
     words: Option<&'w [u16]>,
     at: usize,
+    /// Standings of groups so far: those without points never reach the end of the registers.
+    standings: usize,
     points: Vec<PlacedPoint<'m>>,
     gaps: Vec<Gap>,
 }
@@ -139,6 +152,14 @@ impl<'m> Placing<'m, '_> {
             };
             for number in 1..=times {
                 if self.is_over() {
+                    break;
+                }
+                self.standings += 1;
+                if self.standings > STANDINGS_MAX {
+                    // One gap says it for the groups around it too.
+                    if self.standings == STANDINGS_MAX + 1 {
+                        self.gaps.push(Gap::Endless { group: path.clone() });
+                    }
                     break;
                 }
                 let numbered = inner.count != Count::Fixed(1);
@@ -230,7 +251,10 @@ impl<'m> Placing<'m, '_> {
 fn fixed_registers(group: &GroupSpec) -> Option<usize> {
     let points: usize = group.points.iter().map(|point| usize::from(point.registers)).sum();
     group.groups.iter().try_fold(points, |sum, inner| match inner.count {
-        Count::Fixed(times) => Some(sum + usize::from(times) * fixed_registers(inner)?),
+        Count::Fixed(times) => {
+            let registers = usize::from(times).saturating_mul(fixed_registers(inner)?);
+            Some(sum.saturating_add(registers))
+        }
         Count::Point(_) | Count::ToEnd => None,
     })
 }
@@ -347,6 +371,22 @@ mod tests {
         assert_eq!(scaled.len(), 1, "{scaled:?}");
         let (path, scale) = ("Crv_1_Pt_1_V".to_owned(), "V_SF".to_owned());
         assert_eq!(layout.gaps, [Gap::Unscaled { path, scale }]);
+    }
+
+    #[test]
+    fn groups_without_points_come_to_an_end() {
+        let group = |groups: Vec<GroupSpec>| {
+            let (name, count) = ("g".to_owned(), Count::Fixed(u16::MAX));
+            GroupSpec { name, count, points: Vec::new(), groups }
+        };
+        let nested = (0..6).fold(group(Vec::new()), |inner, _| group(vec![inner]));
+        let model = ModelSpec { id: 1, group: nested };
+        let layout = lay_out(&model, None);
+        assert_eq!(layout.points, []);
+        assert!(matches!(layout.gaps[..], [Gap::Endless { .. }]), "{:?}", layout.gaps);
+        let to_end = GroupSpec { count: Count::ToEnd, ..model.group };
+        let model = ModelSpec { id: 1, group: group(vec![to_end]) };
+        assert_eq!(lay_out(&model, Some(&[1, 2])).points, []);
     }
 
     #[test]
