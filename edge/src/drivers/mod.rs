@@ -21,8 +21,10 @@ pub use self::modbus::direct::DirectLine;
 pub use self::modbus::{OpenError, PortError};
 pub use self::status::{BusStatus, DeviceStatus, LinkState};
 
-/// Frames that a listener may be behind before it loses the oldest: some seconds of a fast bus.
-pub const TAPPED_MAX: usize = 1_024;
+/// Frames that a listener may be behind before it loses the oldest: ten seconds of a serial line. Each
+/// bus has the places for them from the start, 40 bytes each, so a thousand would be most of what an
+/// idle bus takes.
+pub const TAPPED_MAX: usize = 256;
 
 /// Place of a device in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
