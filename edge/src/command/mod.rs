@@ -5,6 +5,8 @@
 //! - The journal has returned before the bus is asked to write, and before an outcome is reported.
 //! - This task owns the executor; the uplink goes on while a device is slow to answer.
 
+mod error;
+mod targets;
 mod write;
 
 use fieldgate_model::{Command, CommandId, Millis, Outcome, OutcomeRecord, UtcMillis};
@@ -12,8 +14,10 @@ use fieldgate_protocol::command::{Entry, EntryState, Executor, ExecutorEffect};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+pub use self::error::WriteError;
+pub use self::targets::Targets;
 pub(crate) use self::write::Wanted;
-pub use self::write::{Targets, WriteError, Written, write};
+pub use self::write::{Written, write};
 use crate::buffer::{Buffer, Intake};
 use crate::clock::Clock;
 use crate::journal::Journal;

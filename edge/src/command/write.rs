@@ -3,48 +3,26 @@
 //! # Invariants
 //!
 //! - What the profile or its limits forbid never reaches the bus.
-//! - A device takes one write at a time, so that two that change bits of one register cannot undo
-//!   each other.
+//! - A unit takes one write at a time, and gives the turn up when the write's time has passed.
 //! - A second function code is tried only after the device has said that it did nothing.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_modbus::register::{ReadReply, ReadRequest, WriteRequest};
-use fieldgate_model::{
-    Action, Cause, Command, DeviceName, FailureKind, Millis, Outcome, SignalName, Value,
-};
+use fieldgate_model::{Action, Cause, Command, DeviceName, Millis, Outcome, SignalName, Value};
 use fieldgate_rules::encode::EncodeError;
 use fieldgate_rules::plan::Image;
-use fieldgate_rules::signal::{SignalSpec, WriteSpec};
+use fieldgate_rules::signal::SignalSpec;
 use fieldgate_rules::write::{
-    Method, Shown, Write, check, encode, is_refused_untouched, methods, reads_before, shown,
+    Shown, Write, check, encode, is_refused_untouched, reads_before, shown,
 };
-use thiserror::Error;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
-use crate::clock::Clock;
+use super::error::WriteError;
+use super::targets::{Targets, within};
 use crate::config::DeviceConfig;
 use crate::drivers::{Class, Job, WriteResult};
-
-/// Which function code each signal took last, by device and signal.
-type MethodBySignal = BTreeMap<(DeviceName, SignalName), Method>;
-
-/// The devices and the buses they are on.
-#[derive(Debug, Clone)]
-pub struct Targets {
-    /// In the order of the configuration.
-    pub devices: Arc<[DeviceConfig]>,
-    /// In the order of the configuration.
-    pub buses: Arc<[mpsc::Sender<Job>]>,
-    /// One permit a device: whose turn it is to write to it.
-    turns: Arc<[Semaphore]>,
-    /// What devices took when there was a choice. Kept while the daemon runs and not longer: a
-    /// device may be exchanged meanwhile, and asking once more costs one answer.
-    taken: Arc<watch::Sender<MethodBySignal>>,
-}
 
 /// A write that the device took.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,46 +31,6 @@ pub struct Written {
     pub request: WriteRequest,
     /// Engineering value that the device showed afterwards, if that was asked for.
     pub read_back: Option<Value>,
-}
-
-/// Why a signal was not written.
-#[derive(Debug, Error, PartialEq)]
-pub enum WriteError {
-    /// There is no such device, or it is not running.
-    #[error("there is no running device `{device}`")]
-    NoDevice {
-        /// As it was named.
-        device: DeviceName,
-    },
-    /// The device has no such signal.
-    #[error("device `{device}` has no signal `{signal}`")]
-    NoSignal {
-        /// The device.
-        device: DeviceName,
-        /// As it was named.
-        signal: SignalName,
-    },
-    /// The value cannot be written there.
-    #[error("the value cannot be written")]
-    Encode(#[source] EncodeError),
-    /// A power of ten or the rest of a register could not be read, so nothing was written.
-    #[error("what must be read before the write could not be read: {0}")]
-    Unread(Cause),
-    /// Its deadline had passed when its turn on the bus came.
-    #[error("its time had passed before its turn on the bus came")]
-    Expired,
-    /// The device or the bus said no, or nothing.
-    #[error("the device did not take it: {0}")]
-    Device(Cause),
-    /// The device took it and shows something else.
-    #[error("the device took it and shows {shows} instead")]
-    Mismatch {
-        /// Engineering value read back, or why there is none.
-        shows: String,
-    },
-    /// The bus has stopped.
-    #[error("the bus has stopped")]
-    Stopped,
 }
 
 /// What to write.
@@ -118,13 +56,13 @@ struct Line<'a> {
 /// A dry run may read what the request depends on, such as the rest of a register; it writes
 /// nothing.
 pub async fn write(targets: &Targets, wanted: Wanted<'_>) -> Result<Written, WriteError> {
-    let (place, device, spec) = find(targets, wanted.device, wanted.signal)?;
+    let (device, spec) = targets.find(wanted.device, wanted.signal)?;
     check(spec, wanted.value).map_err(WriteError::Encode)?;
     let rule = spec.writable.unwrap_or_default();
     let methods = targets.methods(device, spec, rule)?;
     let bus = targets.buses.get(device.bus).ok_or(WriteError::Stopped)?;
     let line = Line { device, bus, deadline: wanted.deadline };
-    let _turn = targets.turn(place, wanted.deadline).await?;
+    let _turn = targets.turn(device, wanted.deadline).await?;
 
     let is_verified = wanted.verify && rule.verify;
     let mut refused = None;
@@ -189,60 +127,14 @@ fn telling(first: Option<Cause>, last: Cause) -> Cause {
     }
 }
 
-impl Targets {
-    /// Devices and buses as the configuration orders them; nobody has written yet.
-    pub fn new(devices: Arc<[DeviceConfig]>, buses: Arc<[mpsc::Sender<Job>]>) -> Self {
-        let turns = devices.iter().map(|_| Semaphore::new(1)).collect();
-        let taken = Arc::new(watch::Sender::new(BTreeMap::new()));
-        Self { devices, buses, turns, taken }
-    }
-
-    /// The ways to write a signal, the one that the device took before first.
-    fn methods(
-        &self,
-        device: &DeviceConfig,
-        spec: &SignalSpec,
-        rule: WriteSpec,
-    ) -> Result<Vec<Method>, WriteError> {
-        let mut methods = methods(&spec.source, rule).map_err(WriteError::Encode)?;
-        let key = (device.name.clone(), spec.name.clone());
-        let taken = self.taken.borrow().get(&key).copied();
-        methods.sort_by_key(|method| Some(*method) != taken);
-        Ok(methods)
-    }
-
-    fn remember(&self, device: &DeviceConfig, spec: &SignalSpec, method: Method, choices: usize) {
-        if choices > 1 {
-            let key = (device.name.clone(), spec.name.clone());
-            self.taken.send_if_modified(|taken| taken.insert(key, method) != Some(method));
-        }
-    }
-
-    /// Waits until nobody else writes to the device.
-    async fn turn(
-        &self,
-        place: usize,
-        deadline: Option<Millis>,
-    ) -> Result<SemaphorePermit<'_>, WriteError> {
-        let turn = self.turns.get(place).ok_or(WriteError::Stopped)?.acquire();
-        let turn = match deadline {
-            None => turn.await,
-            Some(deadline) => {
-                let left = Duration::from_millis(deadline.since(Clock.now()).0);
-                timeout(left, turn).await.map_err(|_| WriteError::Expired)?
-            }
-        };
-        turn.map_err(|_| WriteError::Stopped)
-    }
-}
-
 impl Line<'_> {
     /// What these requests bring; nothing is asked for if there are none.
     async fn read(&self, requests: Vec<ReadRequest>) -> Result<Image, WriteError> {
         if requests.is_empty() {
             return Ok(Image::default());
         }
-        let replies = self.ask(requests.clone()).await?;
+        // A unit that is silent must not keep the turn from a write that still has time.
+        let replies = within(self.deadline, self.ask(requests.clone())).await??;
         Ok(Image::new(requests.into_iter().zip(replies).collect()))
     }
 
@@ -275,22 +167,6 @@ impl Line<'_> {
     }
 }
 
-impl From<EncodeError> for WriteError {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::Unread { cause } => Self::Unread(cause),
-            EncodeError::NotWritable { .. }
-            | EncodeError::NoTarget
-            | EncodeError::Kind { .. }
-            | EncodeError::Word { .. }
-            | EncodeError::Limits { .. }
-            | EncodeError::Range { .. }
-            | EncodeError::Null { .. }
-            | EncodeError::Function { .. } => Self::Encode(error),
-        }
-    }
-}
-
 /// Does what a command asks and says how that ended.
 pub(super) async fn carry_out(targets: &Targets, command: &Command, deadline: Millis) -> Outcome {
     let Action::Write { device, signal, value, verify } = &command.action;
@@ -305,59 +181,26 @@ pub(super) async fn carry_out(targets: &Targets, command: &Command, deadline: Mi
     match write(targets, wanted).await {
         Ok(written) => Outcome::Done { read_back: written.read_back },
         Err(WriteError::Expired) => Outcome::Expired,
-        Err(error) => Outcome::Failed { kind: kind(&error), reason: reason(&error) },
+        Err(error) => Outcome::Failed { kind: error.kind(), reason: error.reason() },
     }
-}
-
-fn find<'a>(
-    targets: &'a Targets,
-    device: &DeviceName,
-    signal: &SignalName,
-) -> Result<(usize, &'a DeviceConfig, &'a SignalSpec), WriteError> {
-    let (place, found) = targets
-        .devices
-        .iter()
-        .enumerate()
-        .find(|(_, candidate)| candidate.name == *device)
-        .ok_or_else(|| WriteError::NoDevice { device: device.clone() })?;
-    let (_, spec) = found
-        .profile
-        .signal(signal)
-        .ok_or_else(|| WriteError::NoSignal { device: device.clone(), signal: signal.clone() })?;
-    Ok((place, found, spec))
-}
-
-fn kind(error: &WriteError) -> FailureKind {
-    match error {
-        WriteError::NoDevice { .. } | WriteError::NoSignal { .. } | WriteError::Encode(_) => {
-            FailureKind::Refused
-        }
-        WriteError::Device(Cause::Exception(_)) | WriteError::Unread(Cause::Exception(_)) => {
-            FailureKind::Exception
-        }
-        WriteError::Device(_)
-        | WriteError::Unread(_)
-        | WriteError::Stopped
-        | WriteError::Expired => FailureKind::NoAnswer,
-        WriteError::Mismatch { .. } => FailureKind::VerifyMismatch,
-    }
-}
-
-fn reason(error: &WriteError) -> String {
-    if let WriteError::Encode(source) = error { source.to_string() } else { error.to_string() }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
     use fieldgate_modbus::register::{Address, Table, UnitId};
     use fieldgate_rules::plan::ReadRules;
     use fieldgate_rules::profile::Profile;
     use fieldgate_rules::signal::{
-        BitWrite, DataType, ScaleFrom, SignalSource, WordOrder, WriteFunction,
+        BitWrite, DataType, ScaleFrom, SignalSource, WordOrder, WriteFunction, WriteSpec,
     };
+    use fieldgate_rules::write::Method;
     use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::clock::Clock;
 
     /// A device with a bus of its own. Its holding registers are those that stand in the map.
     #[derive(Debug, Default)]
@@ -424,6 +267,18 @@ mod tests {
         }
     }
 
+    /// One of the names of unit 1.
+    fn device(name: &str, profile: &Arc<Profile>) -> DeviceConfig {
+        DeviceConfig {
+            name: DeviceName::new(name).expect("a name"),
+            profile: Arc::clone(profile),
+            bus: 0,
+            unit: UnitId(1),
+            every: Millis(1000),
+            timeout: Millis(1000),
+        }
+    }
+
     struct Rig {
         targets: Targets,
         device: DeviceName,
@@ -445,17 +300,11 @@ mod tests {
                 unverified: std::collections::BTreeSet::new(),
                 every: Millis(1000),
             };
-            let device = DeviceConfig {
-                name: DeviceName::new("device").expect("a name"),
-                profile: Arc::new(profile),
-                bus: 0,
-                unit: UnitId(1),
-                every: Millis(1000),
-                timeout: Millis(1000),
-            };
+            let profile = Arc::new(profile);
+            let devices: Vec<_> = ["device", "twin"].map(|name| device(name, &profile)).into();
             let (jobs, jobs_out) = mpsc::channel(8);
-            let name = device.name.clone();
-            let targets = Targets::new(vec![device].into(), vec![jobs].into());
+            let name = devices[0].name.clone();
+            let targets = Targets::new(devices.into(), vec![jobs].into());
             Self { targets, device: name, fake: tokio::spawn(fake.run(jobs_out)) }
         }
 
@@ -521,8 +370,9 @@ mod tests {
     async fn a_remembered_function_that_is_refused_later_gives_way_again() {
         let fake = Fake { refuses: BTreeMap::from([(16, 1)]), ..holding(&[0]) };
         let rig = Rig::start(fake, vec![register("a", 0)]);
-        let key = (rig.device.clone(), SignalName::new("a").expect("a name"));
-        rig.targets.taken.send_if_modified(|taken| taken.insert(key, Method::Multiple).is_none());
+        let signal = SignalName::new("a").expect("a name");
+        let (device, spec) = rig.targets.find(&rig.device, &signal).expect("it is there");
+        rig.targets.remember(device, spec, Method::Multiple, 2);
         rig.write("a", Value::Int(5)).await.expect("FC 6 takes it");
         rig.write("a", Value::Int(6)).await.expect("FC 6 takes it");
         assert_eq!(rig.stop().await.functions, [16, 6, 3, 6, 3]);
@@ -577,6 +427,44 @@ mod tests {
             tokio::join!(rig.write("a", Value::Bool(true)), rig.write("b", Value::Bool(true)));
         assert!(a.is_ok() && b.is_ok(), "{a:?} {b:?}");
         assert_eq!(rig.stop().await.registers[&0], 0x0201);
+    }
+
+    #[tokio::test]
+    async fn two_devices_that_are_one_unit_do_not_undo_each_others_bits() {
+        let fake = Fake { refuses: BTreeMap::from([(22, 1)]), ..holding(&[0]) };
+        let bit = |name: &str, bit| signal(name, SignalSource::RegisterBit { address: at(0), bit });
+        let rig = Rig::start(fake, vec![bit("a", 0), bit("b", 9)]);
+        let twin = DeviceName::new("twin").expect("a name");
+        let of_twin = Wanted {
+            device: &twin,
+            signal: &SignalName::new("b").expect("a name"),
+            value: &Value::Bool(true),
+            verify: true,
+            dry_run: false,
+            deadline: None,
+        };
+        let (a, b) = tokio::join!(rig.write("a", Value::Bool(true)), write(&rig.targets, of_twin));
+        assert!(a.is_ok() && b.is_ok(), "{a:?} {b:?}");
+        assert_eq!(rig.stop().await.registers[&0], 0x0201);
+    }
+
+    #[tokio::test]
+    async fn a_read_before_a_write_ends_with_the_writes_own_time() {
+        let bit = signal("a", SignalSource::RegisterBit { address: at(0), bit: 0 });
+        let by_hand = WriteSpec { bit_write: BitWrite::ReadModifyWrite, ..WriteSpec::default() };
+        let mut rig =
+            Rig::start(holding(&[0]), vec![SignalSpec { writable: Some(by_hand), ..bit }]);
+        let (jobs, _nobody_answers) = mpsc::channel(8);
+        rig.targets = Targets::new(Arc::clone(&rig.targets.devices), vec![jobs].into());
+        let wanted = Wanted {
+            device: &rig.device,
+            signal: &SignalName::new("a").expect("a name"),
+            value: &Value::Bool(true),
+            verify: true,
+            dry_run: false,
+            deadline: Some(Clock.now() + Millis(20)),
+        };
+        assert_eq!(write(&rig.targets, wanted).await, Err(WriteError::Expired));
     }
 
     #[tokio::test]
