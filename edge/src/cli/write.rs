@@ -57,8 +57,8 @@ fn show(done: &WriteDone, is_json: bool) -> Result<Exit, Failure> {
     let WriteDone { device, signal, request, .. } = done;
     let verb = if done.done { "wrote" } else { "would write" };
     let shows = done.read_back.as_ref();
-    let shows = shows.map(|shows| format!(", reads back {shows}")).unwrap_or_default();
-    let value = value_text(done);
+    let shows = shows.map(|shows| format!(", reads back {}", with_unit(shows, &done.unit)));
+    let (value, shows) = (value_text(done), shows.unwrap_or_default());
     screen::print(&format!("{verb} {value} to {device}/{signal} ({request}){shows}\n"))?;
     if !done.done {
         screen::print(&format!("as {}\n", done.frame))?;
@@ -67,6 +67,10 @@ fn show(done: &WriteDone, is_json: bool) -> Result<Exit, Failure> {
 }
 
 fn value_text(done: &WriteDone) -> String {
-    let value = done.value.as_str().map_or_else(|| done.value.to_string(), str::to_owned);
-    format!("{value} {}", done.unit).trim_end().to_owned()
+    with_unit(&done.value, &done.unit)
+}
+
+fn with_unit(value: &serde_json::Value, unit: &str) -> String {
+    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    format!("{value} {unit}").trim_end().to_owned()
 }

@@ -65,25 +65,10 @@ pub fn interpret(words: &[u16]) -> Vec<Interpretation> {
     let mut found = Vec::new();
     for data in NUMBERS.into_iter().chain([DataType::Bcd16]) {
         let Some(own) = words.get(..usize::from(data.registers())) else { continue };
-        let orders = match data {
-            DataType::U8(_) | DataType::I8(_) => &[WordOrder::Abcd][..],
-            DataType::U16
-            | DataType::I16
-            | DataType::U24
-            | DataType::I24
-            | DataType::U32
-            | DataType::I32
-            | DataType::U64
-            | DataType::I64
-            | DataType::F16
-            | DataType::F32
-            | DataType::F64
-            | DataType::Bcd4
-            | DataType::Bcd8
-            | DataType::Bcd16
-            | DataType::SignMagnitude16
-            | DataType::SignMagnitude32
-            | DataType::Text { .. } => WordOrder::all(data.registers()),
+        let orders = match data.bits() {
+            // One byte has no order, whatever stands beside it.
+            8 => &[WordOrder::Abcd][..],
+            _ => WordOrder::all(data.registers()),
         };
         found.extend(orders.iter().filter_map(|order| number(data, *order, own)));
     }
@@ -142,35 +127,13 @@ fn integer(data: DataType, distance: u64) -> (bool, &'static str) {
         16 => WORD_MAX,
         _ => INTEGER_MAX,
     };
-    match data {
-        DataType::Bcd4 | DataType::Bcd8 | DataType::Bcd16 if distance <= INTEGER_MAX => {
-            (true, "every digit is decimal")
-        }
-        DataType::U8(_)
-        | DataType::I8(_)
-        | DataType::U16
-        | DataType::I16
-        | DataType::U24
-        | DataType::I24
-        | DataType::U32
-        | DataType::I32
-        | DataType::U64
-        | DataType::I64
-        | DataType::F16
-        | DataType::F32
-        | DataType::F64
-        | DataType::Bcd4
-        | DataType::Bcd8
-        | DataType::Bcd16
-        | DataType::SignMagnitude16
-        | DataType::SignMagnitude32
-        | DataType::Text { .. } => {
-            if distance <= max {
-                (true, "a small integer")
-            } else {
-                (false, "a large integer")
-            }
-        }
+    let is_decimal = matches!(data, DataType::Bcd4 | DataType::Bcd8 | DataType::Bcd16);
+    if is_decimal && distance <= INTEGER_MAX {
+        (true, "every digit is decimal")
+    } else if distance <= max {
+        (true, "a small integer")
+    } else {
+        (false, "a large integer")
     }
 }
 

@@ -22,7 +22,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 
-use crate::demo::duration;
+use crate::harness::duration;
 
 /// What the gateway costs, beside a peer on the same work in the same run.
 #[derive(Debug, Parser)]

@@ -15,7 +15,6 @@ mod tenant;
 mod world;
 
 pub use options::Options;
-pub(crate) use options::duration;
 
 use anyhow::Result;
 

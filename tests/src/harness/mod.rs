@@ -9,6 +9,7 @@
 mod api;
 mod binary;
 mod cloud;
+mod duration;
 mod edge;
 mod ledger;
 mod libmodbus;
@@ -27,6 +28,7 @@ mod wait;
 pub use api::{Api, Reply};
 pub use binary::{binary, build, repository};
 pub use cloud::{Cloud, CloudOptions};
+pub(crate) use duration::duration;
 pub use edge::{Edge, EdgeConfig};
 pub use ledger::{Tally, Window, percentile};
 pub use libmodbus::{Libmodbus, peer};
