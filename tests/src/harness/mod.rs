@@ -9,6 +9,7 @@
 mod api;
 mod binary;
 mod cloud;
+mod coap;
 mod duration;
 mod edge;
 mod ledger;
@@ -28,6 +29,7 @@ mod wait;
 pub use api::{Api, Reply};
 pub use binary::{binary, build, repository};
 pub use cloud::{Cloud, CloudOptions};
+pub use coap::{CoapServer, coap_client, free_udp_port};
 pub(crate) use duration::duration;
 pub use edge::{Edge, EdgeConfig};
 pub use ledger::{Tally, Window, percentile};
