@@ -10,6 +10,7 @@ use super::security::{PskDevice, PskIdentity};
 pub(super) enum Secured {}
 
 /// What it would want.
+#[expect(dead_code, reason = "there is nothing that could make one")]
 pub(super) enum Layered {
     Transmit(SocketAddr, Vec<u8>),
     Received(SocketAddr, Vec<u8>),
