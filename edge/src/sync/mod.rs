@@ -13,6 +13,7 @@ mod mqtt;
 mod outgoing;
 mod present;
 mod task;
+mod trust;
 
 use fieldgate_model::{BootId, Catalogue, Command, UtcMillis};
 use fieldgate_protocol::Fence;
@@ -21,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 pub use self::credentials::{Credentials, CredentialsError};
 pub use self::task::run;
 use crate::buffer::Buffer;
-use crate::clock::Clock;
+use crate::clock::{Clock, TimeHandle};
 use crate::command::{Answered, UtcOffset};
 use crate::config::CloudUrl;
 use crate::engine::Engine;
@@ -49,6 +50,8 @@ pub struct SyncSetup {
     pub boot: BootId,
     /// The clock.
     pub clock: Clock,
+    /// Who is told the owner's time of day.
+    pub time: TimeHandle,
 }
 
 /// Where the sync task's findings go.

@@ -48,7 +48,6 @@ pub(super) struct Task {
     pub(super) contested: bool,
     pub(super) watched_until: Option<Millis>,
     pub(super) shown_until: Option<Millis>,
-    pub(super) anchored_at: Option<Millis>,
     pub(super) present: PresentFrame,
 }
 
@@ -60,7 +59,11 @@ pub async fn run(
 ) -> Result<(), SyncError> {
     let (events, mut link) = mpsc::channel(mqtt::events_max());
     let (rebuild, rebuilds) = mpsc::channel(1);
-    let link_setup = LinkSetup { url: setup.url.clone(), credentials: setup.credentials.clone() };
+    let link_setup = LinkSetup {
+        url: setup.url.clone(),
+        credentials: setup.credentials.clone(),
+        clock: setup.time.status.clone(),
+    };
     let client = tokio::spawn(mqtt::run(link_setup, events, rebuilds));
     let mut lines = setup.buffer.lines();
     let mut task = Task::new(setup, outputs, rebuild, lines.borrow_and_update().clone());
@@ -116,7 +119,6 @@ impl Task {
             contested: false,
             watched_until: None,
             shown_until: None,
-            anchored_at: None,
             present: PresentFrame { boot: setup.boot, catalogue },
             setup,
             outputs,
