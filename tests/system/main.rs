@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_lines;
 mod broker;
 mod cli;
+mod clocks;
 mod devices;
 mod kills;
 mod peers;
