@@ -20,7 +20,7 @@ mod need;
 mod parts;
 mod pause;
 mod present;
-mod varint;
+pub(crate) mod varint;
 mod watch;
 mod welcome;
 
@@ -35,7 +35,8 @@ pub use ack::{decode_ack, encode_ack};
 pub use answer::{decode_answer, encode_answer};
 pub use batch::{
     ContentBytes, ENCODING_EVENTS, ENCODING_GAP, ENCODING_OUTCOMES, ENCODING_SAMPLES,
-    ENVELOPE_BYTES_MAX, Envelope, decode_batch, decode_envelope, encode_batch,
+    ENVELOPE_BYTES_MAX, Envelope, PACKED, decode_batch, decode_batch_packed, decode_envelope,
+    encode_batch, encode_batch_packed,
 };
 pub use catalogue::{
     Reassembly, ReassemblyError, chunk_catalogue, decode_catalogue, decode_catalogue_chunk,
