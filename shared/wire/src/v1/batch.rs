@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 
 use fieldgate_model::{
-    Batch, BootId, CatalogueId, Content, Digest, IncarnationId, Position, Stream, UtcMillis,
+    Batch, BootId, CatalogueId, Content, Digest, Gap, IncarnationId, Position, Stream, Summary,
+    UtcMillis,
 };
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 
 use super::parts::position;
-use super::{codes, columns, content, read, write};
+use super::{codes, columns, content, read, summary, write};
 use crate::error::{DecodeError, Fault, Wrong};
 use crate::limits::RECORDS_MAX;
 
@@ -23,6 +24,8 @@ pub const ENCODING_SAMPLES: u8 = 1;
 pub const ENCODING_EVENTS: u8 = 2;
 /// The content is a CBOR array of outcomes.
 pub const ENCODING_OUTCOMES: u8 = 3;
+/// The content is a gap with a summary of what it stands for.
+pub const ENCODING_THINNED: u8 = 8;
 
 /// The most bytes of a batch besides its records: the fields around the content, and its length.
 pub const ENVELOPE_BYTES_MAX: usize = 160;
@@ -96,7 +99,13 @@ struct BatchDto {
 /// value and a bad quality or with neither.
 pub fn encode_batch(batch: &Batch) -> Vec<u8> {
     let (encoding, catalogue, content) = match &batch.content {
-        Content::Gap(gap) => (ENCODING_GAP, None, content::encode_gap(gap)),
+        Content::Gap(gap @ Gap { summary: None, .. }) => {
+            (ENCODING_GAP, None, content::encode_gap(gap))
+        }
+        Content::Gap(gap @ Gap { summary: Some(Summary { catalogue, minutes }), .. }) => {
+            let catalogue = Some(ByteArray::from(catalogue.0));
+            (ENCODING_THINNED, catalogue, summary::encode(gap, minutes))
+        }
         Content::Samples { catalogue, samples } => {
             (ENCODING_SAMPLES, Some(ByteArray::from(catalogue.0)), columns::encode(samples))
         }
@@ -135,6 +144,13 @@ impl Envelope {
         let bytes = &self.content.bytes;
         let content = match self.content.encoding {
             ENCODING_GAP => Content::Gap(content::decode_gap(MESSAGE, bytes)?),
+            ENCODING_THINNED => {
+                let lacking = Wrong::new("catalogue", Fault::Broken("a summary needs a catalogue"));
+                let catalogue = self.catalogue.ok_or_else(|| lacking.within(MESSAGE))?;
+                let (gap, minutes) =
+                    summary::decode(bytes).map_err(|wrong| wrong.within(MESSAGE))?;
+                Content::Gap(Gap { summary: Some(Summary { catalogue, minutes }), ..gap })
+            }
             ENCODING_SAMPLES => {
                 let lacking = Wrong::new("catalogue", Fault::Broken("samples need a catalogue"));
                 let samples = columns::decode(bytes)
@@ -199,7 +215,7 @@ impl TryFrom<BatchDto> for Envelope {
 
     fn try_from(dto: BatchDto) -> Result<Self, Wrong> {
         let (first, next) = (position("first", dto.first)?, position("next", dto.next)?);
-        let is_gap = dto.encoding == ENCODING_GAP;
+        let is_gap = matches!(dto.encoding, ENCODING_GAP | ENCODING_THINNED);
         check_length(first, next, is_gap)?;
         Ok(Self {
             incarnation: IncarnationId(dto.incarnation.into()),
