@@ -8,6 +8,7 @@ const ALLOWED: [(&str, &[&str]); 7] = [
     ("model", &[]),
     ("pack", &["zstd-safe"]),
     ("protocol", &[]),
+    ("ring", &["minicbor"]),
     ("rules", &["thiserror"]),
     ("script", &["mlua", "thiserror"]),
     ("wire", &["minicbor", "sha2", "thiserror"]),

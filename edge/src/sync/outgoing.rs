@@ -89,7 +89,7 @@ impl Task {
             self.sender.handle_absent(incarnation, stream, now);
             return Ok(());
         };
-        let gap = Gap { reason: GapReason::BufferFull, from, to };
+        let gap = Gap { reason: GapReason::BufferFull, from, to, summary: None };
         let batch = Batch {
             incarnation,
             stream,

@@ -22,7 +22,10 @@ mod time;
 mod value;
 
 pub use alarm::{AlarmKey, AlarmState, AlarmTransition, Severity};
-pub use batch::{Batch, Content, Event, EventRecord, Gap, GapReason, OutcomeRecord, TimeSource};
+pub use batch::{
+    Batch, Content, Event, EventRecord, Gap, GapReason, Minute, OutcomeRecord, ResetCause, Summary,
+    TimeSource,
+};
 pub use catalogue::{Catalogue, CatalogueDevice, CatalogueSignal, SignalIndex};
 pub use command::{Action, Command, FailureKind, Outcome};
 pub use id::{

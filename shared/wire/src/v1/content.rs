@@ -63,6 +63,11 @@ enum EventDto {
         #[n(3)]
         done: bool,
     },
+    #[n(4)]
+    Reset {
+        #[n(0)]
+        cause: u8,
+    },
 }
 
 #[derive(Encode, Decode)]
@@ -90,6 +95,7 @@ fn gap(dto: &GapDto) -> Result<Gap, Wrong> {
         reason: codes::to_gap_reason("reason", dto.reason)?,
         from: millis("from", dto.from)?,
         to: millis("to", dto.to)?,
+        summary: None,
     })
 }
 
@@ -143,6 +149,7 @@ impl From<&EventRecord> for EventRecordDto {
             Event::Restart { last_durable } => {
                 EventDto::Restart { last_durable: last_durable.map(|at| at.0) }
             }
+            Event::Reset { cause } => EventDto::Reset { cause: codes::of_reset_cause(*cause) },
             Event::LocalWrite { uid, target, value, done } => EventDto::LocalWrite {
                 uid: *uid,
                 target: target.clone(),
@@ -168,6 +175,9 @@ impl TryFrom<EventRecordDto> for EventRecord {
             EventDto::Restart { last_durable } => Event::Restart {
                 last_durable: last_durable.map(|at| millis("last_durable", at)).transpose()?,
             },
+            EventDto::Reset { cause } => {
+                Event::Reset { cause: codes::to_reset_cause("cause", cause)? }
+            }
             EventDto::LocalWrite { uid, target, value, done } => Event::LocalWrite {
                 uid,
                 target: text("target", target)?,
