@@ -21,7 +21,7 @@ mod messages;
 pub mod topics;
 pub mod v1;
 
-pub use chain::{catalogue_id, chain_start, leaf, link};
+pub use chain::{catalogue_id, chain_start, leaf, link, message_digest};
 pub use error::{DecodeError, Fault};
 pub use limits::{
     CATALOGUE_BYTES_MAX, CHUNK_BYTES, MESSAGE_BYTES_MAX, RECORDS_MAX, SAMPLE_TEXT_BYTES_MAX,
@@ -29,7 +29,7 @@ pub use limits::{
 };
 pub use messages::{
     Ack, Answer, CatalogueChunk, CommandMessage, JournalState, Need, Pause, PauseReason, Present,
-    Watch,
+    Refuse, Watch,
 };
 pub use topics::{
     DownKind, TopicError, UP_FILTER, UpKind, down_filter, down_topic, parse_down, parse_up, shard,

@@ -63,6 +63,13 @@ enum EventDto {
         #[n(3)]
         done: bool,
     },
+    #[n(4)]
+    Command {
+        #[n(0)]
+        command: String,
+        #[n(1)]
+        step: u8,
+    },
 }
 
 #[derive(Encode, Decode)]
@@ -149,6 +156,10 @@ impl From<&EventRecord> for EventRecordDto {
                 value: value.clone(),
                 done: *done,
             },
+            Event::Command { command, step } => EventDto::Command {
+                command: command.to_string(),
+                step: codes::of_command_step(*step),
+            },
         };
         Self { at: record.at.0, event }
     }
@@ -173,6 +184,10 @@ impl TryFrom<EventRecordDto> for EventRecord {
                 target: text("target", target)?,
                 value: value_text("value", value)?,
                 done,
+            },
+            EventDto::Command { command, step } => Event::Command {
+                command: id("command", CommandId::new, command)?,
+                step: codes::to_command_step("step", step)?,
             },
         };
         Ok(Self { at: millis("at", dto.at)?, event })

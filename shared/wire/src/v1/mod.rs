@@ -20,6 +20,7 @@ mod need;
 mod parts;
 mod pause;
 mod present;
+mod refuse;
 mod varint;
 mod watch;
 mod welcome;
@@ -48,6 +49,7 @@ pub use hello::{decode_hello, encode_hello};
 pub use need::{decode_need, encode_need};
 pub use pause::{decode_pause, encode_pause};
 pub use present::{decode_present, encode_present};
+pub use refuse::{decode_refuse, encode_refuse};
 pub use watch::{decode_watch, encode_watch};
 pub use welcome::{decode_welcome, encode_welcome};
 

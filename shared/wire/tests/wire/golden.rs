@@ -36,6 +36,10 @@ golden!(
     "pause",
     "command",
     "watch",
+    "refuse",
+    "hello_doubt",
+    "welcome_readopted",
+    "batch_steps",
 );
 
 #[test]
