@@ -58,6 +58,8 @@ pub struct Sender {
     pace: Pace,
     /// From when on samples may go again.
     samples_at: Option<Millis>,
+    /// Batches that were refused once too often.
+    set_aside: u64,
     effects: VecDeque<SenderEffect>,
 }
 
@@ -74,6 +76,7 @@ impl Sender {
             waiting_since: None,
             pace: Pace::new(RATE),
             samples_at: None,
+            set_aside: 0,
             effects: VecDeque::new(),
         };
         sender.handle_lines(held);
@@ -268,6 +271,7 @@ impl Sender {
         let is_aside = line.refuse(first);
         self.heard(now);
         if is_aside {
+            self.set_aside += 1;
             self.take_back_sends();
             self.fill_window();
         }

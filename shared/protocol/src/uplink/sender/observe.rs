@@ -50,6 +50,11 @@ impl Sender {
         self.lines.iter().map(|line| (&line.held, line.committed))
     }
 
+    /// Batches that were declared as gaps because the cloud will never take them.
+    pub fn set_aside(&self) -> u64 {
+        self.set_aside
+    }
+
     /// Sealed records that the cloud has not committed, over all lines.
     pub fn backlog(&self) -> u64 {
         self.lines.iter().map(|line| line.held.stored - line.committed).sum()
