@@ -6,6 +6,8 @@ mod bad_lines;
 mod broker;
 mod cli;
 mod devices;
+mod firmware_coap;
+mod firmware_ethernet;
 mod firmware_kit;
 mod firmware_modbus;
 mod kills;

@@ -40,8 +40,8 @@ impl Firmware {
             let said = String::from_utf8_lossy(&output.stderr);
             bail!("`{}` does not compile:\n{said}", source.display());
         }
-        let made = ["", ".elf"].map(|ending| folder.join(format!("{name}{ending}")));
-        made.into_iter().find(|path| path.is_file()).context("`make` made no program")
+        let candidates = ["", ".elf"].map(|ending| folder.join(format!("{name}{ending}")));
+        candidates.into_iter().find(|path| path.is_file()).context("`make` made no program")
     }
 
     /// Boots `program` with its serial port on a pseudo-terminal; gives its path as well.
@@ -77,6 +77,17 @@ impl Firmware {
             }
         }
         bail!("QEMU did not start: {refusal}")
+    }
+
+    /// Boots `program` with its Ethernet on a wire whose other end is `wire`: frames go as the
+    /// datagrams of that socket.
+    pub fn on_a_wire(program: &Path, wire: &UdpSocket, folder: &Path) -> Result<Self> {
+        let near = free_udp_address()?;
+        let far = wire.local_addr().context("a bound socket has an address")?;
+        wire.connect(near).context("cannot name the other end of a wire")?;
+        let nic = format!("socket,model=lan9118,udp={far},localaddr={near}");
+        let process = start(program, &["-serial", "file:serial.log", "-nic", &nic], folder)?;
+        Ok(Self { process })
     }
 
     /// Its process.
