@@ -9,6 +9,7 @@ mod devices;
 mod firmware_coap;
 mod firmware_ethernet;
 mod firmware_kit;
+mod firmware_linux;
 mod firmware_modbus;
 mod kills;
 mod peers;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::process::Process;
 use super::repository;
-use super::wait::until;
+use super::wait::{free_udp_port, until};
 
 /// Debian's.
 const QEMU: &str = "/usr/bin/qemu-system-arm";
@@ -105,6 +105,5 @@ fn start(program: &Path, more: &[&str], folder: &Path) -> Result<Process> {
 }
 
 fn free_udp_address() -> Result<SocketAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no loopback port to be had")?;
-    socket.local_addr().context("a bound socket has an address")
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, free_udp_port()?)))
 }

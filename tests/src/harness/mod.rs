@@ -49,4 +49,4 @@ pub use serial_pair::SerialPair;
 pub use simulator::{Counts, Simulator};
 pub use sse::EventSource;
 pub(crate) use wait::pause;
-pub use wait::{free_port, until};
+pub use wait::{free_port, free_udp_port, until};
