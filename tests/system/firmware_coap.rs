@@ -157,7 +157,7 @@ fn the_coap_firmware_reports_until_it_is_acknowledged_and_never_with_old_ids() -
         let board = Board::start(&name, &[&port, "PUSH_SECONDS=1"])?;
         let first = heard_by(&gateway, &board)?;
         ensure!(first.starts_with(&[0x48, 2]), "not a POST: {first:02x?}");
-        ensure!(first.get(12..22) == Some(b"\xB6report\x11\x6E\xFF"), "{first:02x?}");
+        ensure!(first.get(12..20) == Some(b"\xB4push\x11\x6E\xFF"), "{first:02x?}");
         // Not acknowledged: the very same message comes again.
         let again = heard_by(&gateway, &board)?;
         ensure!(again == first, "{first:02x?} became {again:02x?}");
