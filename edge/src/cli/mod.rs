@@ -11,6 +11,7 @@ mod args;
 mod ask;
 mod bus_plan;
 mod check;
+mod command;
 mod completions;
 mod decode;
 mod explain;
@@ -34,6 +35,7 @@ mod signals;
 mod simulate;
 mod status;
 mod sunspec;
+mod sync;
 mod top;
 mod trace;
 mod transcript;
@@ -87,6 +89,8 @@ fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
         Verb::Explain(args) => explain::explain(&config, &args, talk),
         Verb::Trace(args) => trace::trace(&config, &args, talk),
         Verb::Top(args) => top::top(&config, &args, talk),
+        Verb::Sync(args) => sync::sync(&config, &args, talk),
+        Verb::Command { verb } => command::perform(&config, &verb, talk),
         Verb::Man { out } => man::man(out.as_deref()),
         Verb::Simulate(args) => simulate::simulate(&config, &args, talk),
         Verb::Profile { verb } => profile::perform(&config, &verb, talk),

@@ -3,9 +3,11 @@
 //! A bus gives [`Frame`]s to the engine and takes [`Job`]s from commands and from the technician.
 //! Whoever listens on its [`Tap`] sees every byte that goes over the line.
 
+pub mod coap;
 pub mod modbus;
 mod status;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fieldgate_modbus::fault::Fault;
@@ -123,6 +125,8 @@ pub struct Tapped {
     pub at: Millis,
     /// Which way.
     pub direction: Direction,
+    /// Whom from or to, where one socket serves all.
+    pub peer: Option<SocketAddr>,
     /// One request, or what one look at the line brought: a part of an answer or several.
     pub bytes: Vec<u8>,
     /// Microseconds since the bytes before; 0 for the first.

@@ -13,7 +13,9 @@ mod backoff;
 pub mod clock;
 pub mod command;
 mod fence;
+mod reconnect;
 pub mod uplink;
 
 pub use backoff::Backoff;
 pub use fence::{Fence, Verdict};
+pub use reconnect::Reconnect;
