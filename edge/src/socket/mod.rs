@@ -14,6 +14,7 @@
 //! - A connection that neither asks nor takes its answer is closed; there is a bounded number.
 
 mod explain;
+mod explain_resource;
 pub(crate) mod live;
 pub(crate) mod message;
 mod raw;
