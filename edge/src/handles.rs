@@ -5,13 +5,14 @@ use std::sync::Arc;
 use fieldgate_model::Millis;
 use tokio::sync::{broadcast, watch};
 
-use crate::buffer::BufferStats;
+use crate::buffer::{Buffer, BufferStats};
 use crate::clock::Clock;
 use crate::command::Targets;
 use crate::config::{Config, Problem};
 use crate::drivers::host::{Endpoints, HostHandle, PushCounters};
 use crate::drivers::{BusHandle, BusStatus, Tapped};
 use crate::engine::Engine;
+use crate::journal::Journal;
 use crate::sync::SyncStatus;
 
 /// What the technician's socket and the metrics look at; clones look at the same daemon.
@@ -37,6 +38,10 @@ pub struct Handles {
     pub pushes: watch::Receiver<PushCounters>,
     /// The buffer.
     pub buffer: watch::Receiver<BufferStats>,
+    /// What is held for the cloud.
+    pub held: Buffer,
+    /// The commands that have arrived.
+    pub journal: Journal,
     /// The uplink; `None` if there is no cloud, or no identity for it.
     pub sync: Option<watch::Receiver<SyncStatus>>,
     /// The clock.

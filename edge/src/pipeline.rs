@@ -165,8 +165,10 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let mut tasks: JoinSet<Ended> = JoinSet::new();
     let (stopping, stopped) = watch::channel(false);
     let sync = credentials.zip(config.cloud.as_ref()).map(|(credentials, cloud)| {
-        let uplink = Uplink { buffer: &buffer, journal, resumed, targets: &targets, clock, boot };
-        uplink.spawn(cloud.url.clone(), credentials, &config, &engine, stopped, &mut tasks)
+        let (buffer, targets) = (&buffer, &targets);
+        let journal = journal.clone();
+        let uplink = Uplink { buffer, journal, resumed, targets, clock, boot };
+        uplink.spawn(cloud, credentials, &config, &engine, stopped, &mut tasks)
     });
     let handles = Handles {
         problems: problems.into(),
@@ -178,6 +180,8 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
         endpoints: coap.endpoints,
         pushes: coap.pushes,
         buffer: buffer.stats(),
+        held: buffer.clone(),
+        journal,
         sync: sync.clone(),
         clock,
         started: clock.now(),
@@ -355,7 +359,7 @@ struct Uplink<'a> {
 impl Uplink<'_> {
     fn spawn(
         self,
-        url: crate::config::CloudUrl,
+        cloud: &crate::config::CloudConfig,
         credentials: Credentials,
         config: &Config,
         engine: &Engine,
@@ -375,13 +379,15 @@ impl Uplink<'_> {
             utc_offset: utc_offset.subscribe(),
             clock: self.clock,
         };
+        let history_rate = cloud.history_rate;
         let sync_setup = SyncSetup {
-            url,
+            url: cloud.url.clone(),
             credentials,
             buffer: self.buffer.clone(),
             journal: self.journal,
             fence: self.resumed.fence,
-            withheld: self.resumed.withheld,
+            doubt: self.resumed.doubt,
+            history_rate,
             engine: engine.clone(),
             catalogue: config.catalogue(),
             boot: self.boot,

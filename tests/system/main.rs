@@ -6,6 +6,8 @@ mod bad_lines;
 mod broker;
 mod cli;
 mod devices;
+mod firmware_kit;
+mod firmware_modbus;
 mod kills;
 mod peers;
 mod rig;

@@ -94,6 +94,8 @@ pub struct CloudConfig {
     pub url: CloudUrl,
     /// The file with id, secret and CA; `credentials.toml` in the buffer's folder by default.
     pub credentials: PathBuf,
+    /// Samples of a backlog that go up in a second.
+    pub history_rate: u64,
 }
 
 /// `mqtts://host:port` or `mqtt://host:port`.

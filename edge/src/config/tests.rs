@@ -121,6 +121,7 @@ fn the_example_says_what_a_gateway_does() {
         Some(CloudConfig {
             url: CloudUrl { tls: true, host: "cloud.example.com".to_owned(), port: 8883 },
             credentials: PathBuf::from("/var/lib/fieldgate/credentials.toml"),
+            history_rate: 250_000,
         })
     );
     assert_eq!(loaded.config.devices.len(), 2);

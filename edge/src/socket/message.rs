@@ -52,6 +52,20 @@ pub(crate) enum Ask {
         /// Which.
         signal: String,
     },
+    /// How the uplink is.
+    Sync,
+    /// The commands of the cloud that arrived last.
+    #[serde(rename_all = "snake_case")]
+    Commands {
+        /// How many.
+        count: u32,
+    },
+    /// One command of the cloud.
+    #[serde(rename_all = "snake_case")]
+    Command {
+        /// Its id.
+        id: String,
+    },
     /// The frames on the buses, until the connection is closed.
     #[serde(rename_all = "snake_case")]
     Trace {

@@ -7,8 +7,11 @@ use fieldgate_model::{
     Welcome,
 };
 use fieldgate_protocol::Verdict;
-use fieldgate_wire::{DecodeError, DownKind};
+use fieldgate_protocol::uplink::SessionState;
+use fieldgate_wire::{DecodeError, DownKind, Refuse};
 
+use super::doubt::ASK_EVERY;
+use super::status::PauseStatus;
 use super::task::{SyncError, Task};
 use crate::buffer::BufferError;
 use crate::journal::JournalError;
@@ -36,8 +39,7 @@ impl Task {
                 let Cursor { incarnation, stream, committed, .. } = ack.cursor;
                 let chain_here = self.setup.buffer.chain_at(incarnation, stream, committed).await?;
                 self.sender.handle_ack(ack.cursor, ack.releasable, chain_here, now);
-                let utc = self.setup.clock.utc();
-                self.outputs.status.send_modify(|status| status.acked_at = Some(utc));
+                self.note_ack(&ack.cursor);
             }
             DownKind::Need => {
                 let need = fieldgate_wire::decode_need(payload)?;
@@ -48,14 +50,16 @@ impl Task {
             DownKind::Pause => {
                 let pause = fieldgate_wire::decode_pause(payload)?;
                 self.judge(&pause.owner)?;
-                tracing::warn!(reason = ?pause.reason, "the cloud asks for a pause");
+                tracing::warn!(reason = pause.reason.as_str(), "the cloud asks for a pause");
                 self.sender.handle_pause(pause.retry_after, now);
+                let until = self.utc() + pause.retry_after;
+                self.pause = Some(PauseStatus { reason: pause.reason, until });
             }
             DownKind::Command => {
                 let message = fieldgate_wire::decode_command(payload)?;
                 self.judge(&message.owner)?;
                 // Before the Welcome nobody has said whether our identity is in doubt.
-                if self.contested || self.setup.withheld || !self.sender.is_live() {
+                if self.is_doubted() || !self.sender.is_live() {
                     tracing::warn!(command = %message.command.id, "withheld");
                 } else if self.outputs.commands.try_send(message.command).is_err() {
                     tracing::warn!("too many commands at once, the owner will send them again");
@@ -68,11 +72,50 @@ impl Task {
                 let left = Millis(u64::try_from(left).unwrap_or(0)).min(WATCH_MAX);
                 self.watched_until = Some(now + left);
             }
+            DownKind::Refuse => {
+                let refuse = fieldgate_wire::decode_refuse(payload)?;
+                self.judge(&refuse.owner)?;
+                self.handle_refuse(&refuse).await?;
+            }
         }
         Ok(())
     }
 
+    /// Finds the batch in flight that is never taken; it is named by its bytes.
+    async fn handle_refuse(&mut self, refuse: &Refuse) -> Result<(), SyncError> {
+        for (incarnation, stream, first) in self.sender.in_flight() {
+            let body = self.setup.buffer.load(incarnation, stream, first).await?;
+            let is_it = |body: &[u8]| fieldgate_wire::message_digest(body) == refuse.message;
+            if body.is_some_and(|(body, _)| is_it(&body)) {
+                let reason = refuse.reason.as_str();
+                tracing::error!(%incarnation, first = first.0, reason, "the cloud refuses a batch");
+                self.sender.handle_refused(incarnation, stream, first, self.setup.clock.now());
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// How long the batch was on its way that an Ack now covers.
+    fn note_ack(&mut self, cursor: &Cursor) {
+        let (utc, now) = (self.setup.clock.utc(), self.now());
+        let arrived = self.transit.take_if(|transit| {
+            (transit.incarnation, transit.stream) == (cursor.incarnation, cursor.stream)
+                && transit.next <= cursor.committed
+        });
+        self.outputs.status.send_modify(|status| {
+            status.acked_at = Some(utc);
+            if let Some(transit) = arrived {
+                status.ack_after = Some(now.since(transit.sent_at));
+            }
+        });
+    }
+
     async fn handle_welcome(&mut self, welcome: Welcome) -> Result<(), Refused> {
+        // One that comes twice or late tells what was true before.
+        if self.sender.session() != SessionState::Greeting {
+            return self.judge(&welcome.owner);
+        }
         match self.fence.judge_welcome(&welcome.owner) {
             Verdict::Stale => return Err(Refused::Stale),
             Verdict::Current => {}
@@ -99,7 +142,10 @@ impl Task {
             );
         }
         self.contested = welcome.contested;
+        self.settle_doubt(&welcome).await?;
+        self.ask_at = self.now() + ASK_EVERY;
         self.sender.handle_welcome(&welcome, chain_at);
+        self.pause = None;
         self.shown_until = None;
         self.show(None).await;
         Ok(())

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use fieldgate_model::{GatewayId, Millis};
-use fieldgate_protocol::Backoff;
+use fieldgate_protocol::Reconnect;
 use fieldgate_wire::{DownKind, MESSAGE_BYTES_MAX, UpKind, down_filter, parse_down, up_topic};
 use rumqttc::{AsyncClient, ConnectReturnCode, Event, EventLoop, MqttOptions, Packet, QoS};
 use rumqttc::{TlsConfiguration, Transport};
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::credentials::Credentials;
+use crate::clock::Clock;
 use crate::config::CloudUrl;
 
 /// Messages the client may hold: the sender's window of 16, and as many of everything else.
@@ -31,9 +32,6 @@ const PACKET_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// TCP, TLS and CONNACK together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-const RECONNECT_MIN: Millis = Millis(500);
-/// A gateway is back soon after its cloud is, and a thousand of them knock 70 times a second.
-const RECONNECT_MAX: Millis = Millis(15_000);
 
 /// What the transport tells.
 #[derive(Debug)]
@@ -92,12 +90,13 @@ pub(super) async fn run(
     events: mpsc::Sender<LinkEvent>,
     mut rebuild: mpsc::Receiver<()>,
 ) {
-    let mut backoff = Backoff::new(RECONNECT_MIN, RECONNECT_MAX);
+    let clock = Clock;
+    let mut reconnect = Reconnect::default();
     loop {
         let (client, mut connection) = AsyncClient::new(options(&setup), QUEUE_MAX);
         let publisher = Publisher { client, gateway: setup.credentials.gateway.clone() };
         let ended = tokio::select! {
-            ended = serve(publisher, &mut connection, &events, &mut backoff) => ended,
+            ended = serve(publisher, &mut connection, &events, &mut reconnect) => ended,
             Some(()) = rebuild.recv() => Err("it was silent for too long".to_owned()),
         };
         match ended {
@@ -107,7 +106,7 @@ pub(super) async fn run(
         if events.send(LinkEvent::Down).await.is_err() {
             return;
         }
-        sleep(jittered(backoff.fail())).await;
+        sleep(jittered(reconnect.handle_down(clock.now()))).await;
         // A wish for a rebuild that came meanwhile is fulfilled by the next client.
         while rebuild.try_recv().is_ok() {}
     }
@@ -122,7 +121,7 @@ async fn serve(
     publisher: Publisher,
     connection: &mut EventLoop,
     events: &mpsc::Sender<LinkEvent>,
-    backoff: &mut Backoff,
+    reconnect: &mut Reconnect,
 ) -> Result<(), String> {
     loop {
         let event = match timeout(CONNECT_TIMEOUT + KEEP_ALIVE * 2, connection.poll()).await {
@@ -132,7 +131,7 @@ async fn serve(
         };
         let event = match event {
             Event::Incoming(Packet::ConnAck(ack)) if ack.code == ConnectReturnCode::Success => {
-                backoff.succeed();
+                reconnect.handle_up(Clock.now());
                 let filter = down_filter(&publisher.gateway);
                 publisher
                     .client
@@ -179,8 +178,14 @@ fn options(setup: &LinkSetup) -> MqttOptions {
 /// Between three quarters and five quarters of `delay`: a thousand gateways that lost their cloud
 /// together must not come back together.
 fn jittered(delay: Millis) -> Duration {
-    let mut byte = [0];
-    // Without a random byte the delay is merely exact.
-    let random = if getrandom::fill(&mut byte).is_ok() { byte[0] } else { 128 };
-    Duration::from_millis(delay.0 * 3 / 4 + delay.0 * u64::from(random) / 512)
+    Duration::from_millis(delay.0 * 3 / 4 + random_share(Millis(delay.0 / 2)).0)
+}
+
+/// A random part of `whole`.
+pub(super) fn random_share(whole: Millis) -> Millis {
+    let mut bytes = [0; 2];
+    // Without randomness the middle has to do.
+    let random =
+        if getrandom::fill(&mut bytes).is_ok() { u16::from_be_bytes(bytes) } else { u16::MAX / 2 };
+    Millis(whole.0 * u64::from(random) / u64::from(u16::MAX))
 }

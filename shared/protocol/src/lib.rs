@@ -12,7 +12,9 @@ extern crate alloc;
 mod backoff;
 pub mod command;
 mod fence;
+mod reconnect;
 pub mod uplink;
 
 pub use backoff::Backoff;
 pub use fence::{Fence, Verdict};
+pub use reconnect::Reconnect;
