@@ -151,6 +151,8 @@ mod tests {
             link_faults: 0,
             malformed: 0,
             exceptions: 0,
+            observed: 0,
+            notifications: 0,
             last_good_at: None,
         }
     }

@@ -24,8 +24,7 @@ const FAILING_POLLS: u64 = 3;
 /// The status of the whole gateway.
 pub(super) async fn status(handles: &Handles) -> Status {
     let snapshot = handles.engine.snapshot(None).await;
-    let buses: Vec<drivers::BusStatus> =
-        handles.buses.iter().map(|bus| bus.status.borrow().clone()).collect();
+    let buses = handles.line_status();
     let buffer = handles.buffer.borrow().clone();
     let mut status = Status {
         gateway: handles.config.gateway.name.clone(),
@@ -124,7 +123,9 @@ fn devices(
                 bus: bus.name.clone(),
                 unit: on_it.unit.0,
                 profile: config.profile.id(),
-                state: state(config, bus.link, polled, now),
+                state: state(config, bus.link, on_it, now),
+                observed: on_it.observed,
+                notifications: on_it.notifications,
                 bad_signals: bad_by_device.get(&config.name).copied().unwrap_or(0),
                 signals: config.profile.signals.len(),
                 polls: polled.polls,
@@ -158,6 +159,8 @@ fn broken(device: &crate::config::BrokenDevice) -> DeviceStatus {
         link_faults: 0,
         malformed: 0,
         exceptions: 0,
+        observed: 0,
+        notifications: 0,
         last_good_at: None,
     }
 }
@@ -165,15 +168,19 @@ fn broken(device: &crate::config::BrokenDevice) -> DeviceStatus {
 fn state(
     config: &DeviceConfig,
     link: LinkState,
-    polled: &fieldgate_rules::schedule::PollSnapshot,
+    on_it: &drivers::DeviceStatus,
     now: Millis,
 ) -> DeviceState {
+    let polled = &on_it.polled;
     match (link, polled.breaker) {
         (LinkState::Down, _) => DeviceState::LinkDown,
         (LinkState::Untried | LinkState::Up, BreakerState::Open) => DeviceState::Silent,
         (LinkState::Taken { .. }, _)
         | (LinkState::Untried | LinkState::Up, BreakerState::Untried) => DeviceState::Waiting,
         (LinkState::Untried | LinkState::Up, BreakerState::Closed) => {
+            if on_it.observed > 0 {
+                return DeviceState::Ok;
+            }
             let patience = Millis(config.every.0 * FAILING_POLLS) + Millis::from_secs(1);
             match polled.last_good_at {
                 Some(at) if now.since(at) <= patience => DeviceState::Ok,
@@ -235,10 +242,13 @@ fn wrong(status: &Status, snapshot: &Snapshot) -> Vec<String> {
                 wrong.push(format!("device `{name}` does not run: its configuration is wrong"));
             }
             DeviceState::LinkDown => {
-                wrong.push(format!("device `{name}`: bus `{bus}` cannot be reached"));
+                wrong.push(format!("device `{name}`: `{bus}` cannot be reached"));
             }
             DeviceState::Silent => {
-                wrong.push(format!("device `{name}`: unit {} does not answer", device.unit));
+                wrong.push(match device.unit {
+                    0 => format!("device `{name}` does not answer"),
+                    unit => format!("device `{name}`: unit {unit} does not answer"),
+                });
             }
             DeviceState::Failing => {
                 wrong.push(format!("device `{name}` answers, but gives no data"));
