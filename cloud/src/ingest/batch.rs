@@ -30,7 +30,8 @@ impl Arrived {
         let digest = batch.as_ref().filter(|_| !envelope.is_gap).map(leaf);
         let catalogue = match batch.as_ref().map(|batch| &batch.content) {
             Some(Content::Samples { catalogue, .. }) => Some(*catalogue),
-            Some(Content::Events(_) | Content::Outcomes(_) | Content::Gap(_)) | None => None,
+            Some(Content::Gap(gap)) => gap.summary.as_ref().map(|summary| summary.catalogue),
+            Some(Content::Events(_) | Content::Outcomes(_)) | None => None,
         };
         let head = BatchHead {
             incarnation: envelope.incarnation,
@@ -88,7 +89,11 @@ fn is_storable(batch: &Batch) -> bool {
     match &batch.content {
         Content::Events(records) => records.iter().all(|record| match &record.event {
             Event::Alarm(transition) => fine(transition),
-            Event::Anchor { .. } | Event::Restart { .. } | Event::LocalWrite { .. } => true,
+            Event::Anchor { .. }
+            | Event::Restart { .. }
+            | Event::Reset { .. }
+            | Event::LocalWrite { .. }
+            | Event::Command { .. } => true,
         }),
         Content::Samples { .. } | Content::Outcomes(_) | Content::Gap(_) => true,
     }

@@ -22,7 +22,7 @@ mod packing;
 pub mod topics;
 pub mod v1;
 
-pub use chain::{catalogue_id, chain_start, leaf, link};
+pub use chain::{catalogue_id, chain_start, leaf, link, message_digest};
 pub use error::{DecodeError, Fault};
 pub use limits::{
     CATALOGUE_BYTES_MAX, CHUNK_BYTES, CONTENT_BYTES_MAX, MESSAGE_BYTES_MAX, RECORDS_MAX,
@@ -30,7 +30,7 @@ pub use limits::{
 };
 pub use messages::{
     Ack, Answer, CatalogueChunk, CommandMessage, JournalState, Need, Pause, PauseReason, Present,
-    Watch,
+    Refuse, Watch,
 };
 pub use packing::{Compress, Decompress};
 pub use topics::{

@@ -3,13 +3,14 @@
 use alloc::vec::Vec;
 
 use fieldgate_model::{
-    Batch, BootId, CatalogueId, Content, Digest, IncarnationId, Position, Stream, UtcMillis,
+    Batch, BootId, CatalogueId, Content, Digest, Gap, IncarnationId, Position, Stream, Summary,
+    UtcMillis,
 };
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 
 use super::parts::position;
-use super::{codes, columns, content, read, write};
+use super::{codes, columns, content, read, summary, write};
 use crate::error::{DecodeError, Fault, Wrong};
 use crate::limits::RECORDS_MAX;
 use crate::packing::{self, Compress, Decompress};
@@ -24,6 +25,8 @@ pub const ENCODING_SAMPLES: u8 = 1;
 pub const ENCODING_EVENTS: u8 = 2;
 /// The content is a CBOR array of outcomes.
 pub const ENCODING_OUTCOMES: u8 = 3;
+/// The content is a gap with a summary of what it stands for.
+pub const ENCODING_THINNED: u8 = 8;
 
 /// Set in an encoding whose bytes are packed: what the other bits say, as its length and a frame.
 pub const PACKED: u8 = 0x10;
@@ -108,7 +111,7 @@ pub fn encode_batch(batch: &Batch) -> Vec<u8> {
 /// A gap is never packed, so that whoever has no codec still knows it for one.
 pub fn encode_batch_packed(batch: &Batch, codec: &mut impl Compress) -> Vec<u8> {
     let (encoding, catalogue, plain) = encode_content(batch);
-    let packed = if encoding == ENCODING_GAP { None } else { packing::pack(&plain, codec) };
+    let packed = if is_gap(encoding) { None } else { packing::pack(&plain, codec) };
     match packed {
         Some(packed) => encode_envelope(batch, encoding | PACKED, catalogue, packed),
         None => encode_envelope(batch, encoding, catalogue, plain),
@@ -118,13 +121,23 @@ pub fn encode_batch_packed(batch: &Batch, codec: &mut impl Compress) -> Vec<u8> 
 /// The encoding, the catalogue, and the content that is not packed.
 fn encode_content(batch: &Batch) -> (u8, Option<CatalogueId>, Vec<u8>) {
     match &batch.content {
-        Content::Gap(gap) => (ENCODING_GAP, None, content::encode_gap(gap)),
+        Content::Gap(gap @ Gap { summary: None, .. }) => {
+            (ENCODING_GAP, None, content::encode_gap(gap))
+        }
+        Content::Gap(gap @ Gap { summary: Some(Summary { catalogue, minutes }), .. }) => {
+            (ENCODING_THINNED, Some(*catalogue), summary::encode(gap, minutes))
+        }
         Content::Samples { catalogue, samples } => {
             (ENCODING_SAMPLES, Some(*catalogue), columns::encode(samples))
         }
         Content::Events(records) => (ENCODING_EVENTS, None, content::encode_events(records)),
         Content::Outcomes(records) => (ENCODING_OUTCOMES, None, content::encode_outcomes(records)),
     }
+}
+
+/// Whether an encoding stands for a lost range.
+const fn is_gap(encoding: u8) -> bool {
+    matches!(encoding, ENCODING_GAP | ENCODING_THINNED)
 }
 
 fn encode_envelope(
@@ -176,7 +189,7 @@ impl Envelope {
     /// The batch with its content read, packed or not.
     pub fn open_packed(&self, codec: &mut impl Decompress) -> Result<Batch, DecodeError> {
         let encoding = self.content.encoding;
-        if encoding & PACKED == 0 || encoding == ENCODING_GAP | PACKED {
+        if encoding & PACKED == 0 || is_gap(encoding & !PACKED) {
             return self.open();
         }
         let plain = packing::unpack(&self.content.bytes, codec)
@@ -187,6 +200,13 @@ impl Envelope {
     fn open_content(&self, encoding: u8, bytes: &[u8]) -> Result<Batch, DecodeError> {
         let content = match encoding {
             ENCODING_GAP => Content::Gap(content::decode_gap(MESSAGE, bytes)?),
+            ENCODING_THINNED => {
+                let lacking = Wrong::new("catalogue", Fault::Broken("a summary needs a catalogue"));
+                let catalogue = self.catalogue.ok_or_else(|| lacking.within(MESSAGE))?;
+                let (gap, minutes) =
+                    summary::decode(bytes).map_err(|wrong| wrong.within(MESSAGE))?;
+                Content::Gap(Gap { summary: Some(Summary { catalogue, minutes }), ..gap })
+            }
             ENCODING_SAMPLES => {
                 let lacking = Wrong::new("catalogue", Fault::Broken("samples need a catalogue"));
                 let samples = columns::decode(bytes)
@@ -251,7 +271,7 @@ impl TryFrom<BatchDto> for Envelope {
 
     fn try_from(dto: BatchDto) -> Result<Self, Wrong> {
         let (first, next) = (position("first", dto.first)?, position("next", dto.next)?);
-        let is_gap = dto.encoding == ENCODING_GAP;
+        let is_gap = is_gap(dto.encoding);
         check_length(first, next, is_gap)?;
         Ok(Self {
             incarnation: IncarnationId(dto.incarnation.into()),
