@@ -9,6 +9,7 @@
 mod api;
 mod binary;
 mod cloud;
+mod coap;
 mod duration;
 mod edge;
 mod firmware;
@@ -30,6 +31,7 @@ mod wait;
 pub use api::{Api, Reply};
 pub use binary::{binary, build, repository};
 pub use cloud::{Cloud, CloudOptions};
+pub use coap::{LibcoapServer, post as coap_post};
 pub(crate) use duration::duration;
 pub use edge::{Edge, EdgeConfig};
 pub use firmware::Firmware;
