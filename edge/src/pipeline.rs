@@ -320,11 +320,11 @@ impl Coap {
             return Ok(Self { hosts: Vec::new(), endpoints: None, tap, pushes });
         }
         let (incoming, incoming_out) = mpsc::channel::<Incoming>(INCOMING_MAX);
-        let mut pushers = Vec::new();
+        let mut senders = Vec::new();
         for (index, device) in config.devices.iter().enumerate() {
-            pushers.extend(PushDevice::of(index, device, config).await);
+            senders.extend(PushDevice::of(index, device, config).await);
         }
-        let known = pushers.iter().map(|device| device.at.ip().to_canonical()).collect();
+        let known = senders.iter().map(|device| device.at.ip().to_canonical()).collect();
         let endpoints = Endpoints::open(config.coap.listen, &known, &tap, &incoming)?;
         drop(incoming);
         let mut hosts = Vec::new();
@@ -340,7 +340,7 @@ impl Coap {
         }
         if config.coap.listen.is_some() {
             let (payloads, buffer) = (payloads.clone(), buffer.clone());
-            let setup = PushSetup { devices: pushers, payloads, buffer, counters, clock };
+            let setup = PushSetup { devices: senders, payloads, buffer, counters, clock };
             tasks.spawn(host::serve(setup, incoming_out));
         }
         Ok(Self { hosts, endpoints: Some(endpoints), tap, pushes })

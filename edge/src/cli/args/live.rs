@@ -110,6 +110,7 @@ pub(in crate::cli) struct ReadArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(in crate::cli) struct ScanArgs {
     /// The bus's name in the configuration; or `tcp://HOST:PORT`, `rtu+tcp://HOST:PORT`,
     /// `/dev/PORT`, `ascii:/dev/PORT`; or `coap://HOST:PORT`, `coap` for this machine.

@@ -179,7 +179,7 @@ async fn sample(endpoint: &Endpoint, peer: SocketAddr, link: &Link) -> Option<Sa
             sampled.payload = response.payload;
         }
         Ok(response) => {
-            sampled.trouble = Some(format!("{} {}", response.code, response.code.words()))
+            sampled.trouble = Some(format!("{} {}", response.code, response.code.words()));
         }
         Err(error) => sampled.trouble = Some(error.to_string()),
     }
@@ -189,13 +189,11 @@ async fn sample(endpoint: &Endpoint, peer: SocketAddr, link: &Link) -> Option<Sa
 fn text(devices: &[Device]) -> String {
     /// Characters of what a resource said.
     const SAID_SHOWN: usize = 48;
-    let mut text = String::new();
+    let mut parts = Vec::new();
     for device in devices {
-        text.push_str(&format!("{}\n", device.url));
-        if let Some(trouble) = &device.trouble {
-            text.push_str(&format!("  {trouble}\n"));
-        }
-        text.push_str(&table(device.resources.iter().map(|its| {
+        parts.push(format!("{}\n", device.url));
+        parts.extend(device.trouble.iter().map(|trouble| format!("  {trouble}\n")));
+        parts.push(table(device.resources.iter().map(|its| {
             let said = its.said.as_deref().unwrap_or("bytes");
             let said: String = said.chars().filter(|c| !c.is_control()).take(SAID_SHOWN).collect();
             vec![
@@ -207,7 +205,7 @@ fn text(devices: &[Device]) -> String {
             ]
         })));
         if let Some(profile) = &device.profile {
-            text.push_str(&format!(
+            parts.push(format!(
                 "\n# profiles/my-device.toml, to start from\n{profile}\n\
                  # in the configuration\n[[device]]\nname = \"my-device\"\nprofile = \"my-device\"\n\
                  coap = \"{}\"\n\n",
@@ -215,5 +213,5 @@ fn text(devices: &[Device]) -> String {
             ));
         }
     }
-    text
+    parts.concat()
 }

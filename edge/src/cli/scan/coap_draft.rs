@@ -33,13 +33,13 @@ struct Drafted {
 /// The profile's text; empty if no resource said anything that can be a signal.
 pub(super) fn draft(resources: &[Sampled]) -> String {
     let mut names = Names::default();
-    let mut declared = String::new();
-    let mut signals = String::new();
+    let mut declared = Vec::new();
+    let mut signals = Vec::new();
     for its in resources {
         let format = Format::ALL.into_iter().find(|format| Some(format.as_str()) == its.format);
         let format = format.unwrap_or(Format::Text);
         let drafted = match format {
-            Format::Text => of_text(its, &mut names),
+            Format::Text => Ok(of_text(its, &mut names)),
             Format::Json => {
                 json::parse(&its.payload).map(|node| of_document(its, &node, &mut names))
             }
@@ -56,13 +56,13 @@ pub(super) fn draft(resources: &[Sampled]) -> String {
             continue;
         }
         let observe = if its.is_observable { "observe = true\n" } else { "" };
-        declared.push_str(&format!(
+        declared.push(format!(
             "\n[[resource]]\npath = {}\nformat = \"{format}\"\n{observe}",
             quoted(&its.path)
         ));
         for Drafted { name, keys, was } in drafted {
             let path = quoted(&its.path);
-            signals.push_str(&format!(
+            signals.push(format!(
                 "\n[[signal]]\nname = \"{name}\"\nread = {path}\n{keys}# was {was}\n"
             ));
         }
@@ -70,7 +70,11 @@ pub(super) fn draft(resources: &[Sampled]) -> String {
     if signals.is_empty() {
         return String::new();
     }
-    format!("[profile]\nname = \"my-device\"\nversion = 1\nevery = \"10 s\"\n{declared}{signals}")
+    format!(
+        "[profile]\nname = \"my-device\"\nversion = 1\nevery = \"10 s\"\n{}{}",
+        declared.concat(),
+        signals.concat()
+    )
 }
 
 /// A text as TOML has it.
@@ -78,28 +82,23 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn of_text(
-    its: &Sampled,
-    names: &mut Names,
-) -> Result<Vec<Drafted>, fieldgate_rules::payload::DocumentError> {
+fn of_text(its: &Sampled, names: &mut Names) -> Vec<Drafted> {
     let Some(said) = its.said.as_deref().map(str::trim).filter(|_| its.trouble.is_none()) else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let is_number = said.parse::<f64>().is_ok_and(f64::is_finite);
     let keys = if is_number { "" } else { "kind = \"text\"\n" };
     let was: String = said.chars().filter(|c| !c.is_control()).take(40).collect();
     let name = names.take(its.path.trim_start_matches('/'));
-    Ok(vec![Drafted { name, keys: keys.to_owned(), was }])
+    vec![Drafted { name, keys: keys.to_owned(), was }]
 }
 
 fn of_document(its: &Sampled, node: &Node, names: &mut Names) -> Vec<Drafted> {
     let mut leaves = Vec::new();
     find_leaves(node, &mut Vec::new(), &mut leaves);
     let drafted = |(way, kind, was): (Vec<String>, &str, String)| {
-        let pointer: String = way
-            .iter()
-            .map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1")))
-            .collect();
+        let escaped = way.iter().map(|step| step.replace('~', "~0").replace('/', "~1"));
+        let pointer = escaped.fold(String::new(), |pointer, step| pointer + "/" + &step);
         let name = match way.last() {
             Some(_) => names.take(&way.join("_")),
             None => names.take(its.path.trim_start_matches('/')),
