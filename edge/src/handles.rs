@@ -6,7 +6,7 @@ use fieldgate_model::Millis;
 use tokio::sync::{broadcast, watch};
 
 use crate::buffer::{Buffer, BufferStats};
-use crate::clock::Clock;
+use crate::clock::{Clock, TimeHandle};
 use crate::command::Targets;
 use crate::config::{Config, Problem};
 use crate::drivers::host::{Endpoints, HostHandle, PushCounters};
@@ -46,6 +46,8 @@ pub struct Handles {
     pub sync: Option<watch::Receiver<SyncStatus>>,
     /// The clock.
     pub clock: Clock,
+    /// What is known of the time of day.
+    pub time: TimeHandle,
     /// When the daemon started.
     pub started: Millis,
 }

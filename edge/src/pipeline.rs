@@ -19,7 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::buffer::{Buffer, BufferError, BufferOptions, DeviceMap, Intake, Recovered};
-use crate::clock::Clock;
+use crate::clock::{Clock, TimeHandle};
 use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
 use crate::config::{Config, DeviceConfig, Problem};
 use crate::drivers::coap::Incoming;
@@ -35,6 +35,7 @@ use crate::http;
 use crate::journal::{Journal, JournalError, Resumed};
 use crate::socket;
 use crate::sync::{self, Credentials, SyncOutputs, SyncSetup, SyncStatus};
+use crate::timekeeper::Timekeeper;
 
 /// Frames between all buses and the engine: a second of a thousand devices.
 const FRAMES_MAX: usize = 1_024;
@@ -137,7 +138,8 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let boot = Clock::boot_id();
     let config = Arc::new(config);
     let credentials = read_credentials(&config);
-    let (buffer, recovered) = open_buffer(&config, credentials.as_ref(), boot, clock)?;
+    let (timekeeper, time) = Timekeeper::new(&config.buffer.path, clock);
+    let (buffer, recovered) = open_buffer(&config, credentials.as_ref(), boot, (clock, &time))?;
     let (journal, resumed) = Journal::open(&config.buffer.path, recovered.has_run)?;
 
     let mut buses = JoinSet::new();
@@ -165,14 +167,14 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let mut tasks: JoinSet<Ended> = JoinSet::new();
     let (stopping, stopped) = watch::channel(false);
     let sync = credentials.zip(config.cloud.as_ref()).map(|(credentials, cloud)| {
-        let (buffer, targets) = (&buffer, &targets);
+        let (buffer, targets, time) = (&buffer, &targets, &time);
         let journal = journal.clone();
-        let uplink = Uplink { buffer, journal, resumed, targets, clock, boot };
+        let uplink = Uplink { buffer, journal, resumed, targets, clock, boot, time };
         uplink.spawn(cloud, credentials, &config, &engine, stopped, &mut tasks)
     });
     let handles = Handles {
         problems: problems.into(),
-        engine,
+        engine: engine.clone(),
         targets,
         buses: bus_handles,
         hosts: coap.hosts,
@@ -184,12 +186,14 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
         journal,
         sync: sync.clone(),
         clock,
+        time,
         started: clock.now(),
         config: Arc::clone(&config),
     };
     let mut servers = JoinSet::new();
     spawn_servers(&handles, &mut servers).await?;
     servers.spawn(named("watchdog", feed_watchdog(turns)));
+    servers.spawn(named("timekeeper", timekeeper.run(engine)));
     let (devices, on) = (config.devices.len(), config.buses.len());
     tracing::info!(gateway = config.gateway.name, devices, buses = on, "running");
     Ok(Daemon {
@@ -240,7 +244,7 @@ fn open_buffer(
     config: &Config,
     credentials: Option<&Credentials>,
     boot: fieldgate_model::BootId,
-    clock: Clock,
+    (clock, time): (Clock, &TimeHandle),
 ) -> Result<(Buffer, Recovered), BufferError> {
     let local = || GatewayId::new(LOCAL_ID).expect("a constant that is an id");
     let (buffer, recovered) = Buffer::open(BufferOptions {
@@ -252,6 +256,7 @@ fn open_buffer(
         gateway: credentials.map_or_else(local, |credentials| credentials.gateway.clone()),
         boot,
         clock,
+        time: time.status.clone(),
     })?;
     if recovered.unclean {
         tracing::warn!("the last run did not stop in order; what was only in memory is lost");
@@ -355,6 +360,7 @@ struct Uplink<'a> {
     targets: &'a Targets,
     clock: Clock,
     boot: fieldgate_model::BootId,
+    time: &'a TimeHandle,
 }
 
 impl Uplink<'_> {
@@ -393,6 +399,7 @@ impl Uplink<'_> {
             catalogue: config.catalogue(),
             boot: self.boot,
             clock: self.clock,
+            time: self.time.clone(),
         };
         let outputs = SyncOutputs { commands, answers: answers_out, utc_offset, status };
         let command = command::run(command_setup, commands_out, answers);

@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use fieldgate_tests::harness::{
-    Api, Cloud, CloudOptions, Edge, EdgeConfig, LibcoapServer, Pymodbus, Scratch, coap_post,
+    Api, Cloud, CloudOptions, CoapServer, Edge, EdgeConfig, Pymodbus, Scratch, coap_post,
     free_port, until,
 };
 use serde_json::{Value, json};
@@ -188,10 +188,10 @@ fn a_host_that_dies_and_comes_back_changes_quality_and_nothing_comes_twice() -> 
 #[test]
 fn libcoaps_server_is_read_observed_and_written_and_what_it_lacks_is_named() -> Result<()> {
     let folder = Scratch::new("fieldgate-libcoap")?;
-    let server = LibcoapServer::start(folder.path())?;
+    let server = CoapServer::libcoap(folder.path(), &["-d", "10"])?;
     let scratch = Scratch::new("fieldgate-libcoap-edge")?;
     fs::write(scratch.folder("alone/profiles")?.join("dut.toml"), LIBCOAP)?;
-    let rest = device("dut", &server.listen(), "");
+    let rest = device("dut", &server.listen().to_string(), "");
     let config = EdgeConfig { name: "alone".to_owned(), rest, ..EdgeConfig::default() };
     let edge = Edge::start(&scratch, &config)?;
     let observed = "/devices/0/notifications";

@@ -1,5 +1,6 @@
 //! What the tests of the firmware examples share: an example's own gateway, joined to a cloud.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -37,9 +38,11 @@ impl Bench {
         let credentials = folder.join("credentials.toml");
         let gateway = cloud.add_gateway("acme", "bench", &url, &credentials)?;
         let api = cloud.api(Some(&cloud.add_token("acme", "read command", "test")?));
-        config += &format!("\n[cloud]\nurl = \"{url}\"\ncredentials = \"credentials.toml\"\n");
         // A unix socket's path must be short.
-        config += "\n[socket]\npath = \"s\"\n";
+        write!(
+            config,
+            "\n[cloud]\nurl = \"{url}\"\ncredentials = \"credentials.toml\"\n\n[socket]\npath = \"s\"\n"
+        )?;
         let path = folder.join("fieldgate.toml");
         fs::write(&path, config).context("cannot write a configuration")?;
         let edge = Edge::start_with(&folder, &path, "gateway")?;

@@ -143,7 +143,7 @@ fn count_of(records: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socket::message::{AlarmNow, LineStatus};
+    use crate::socket::message::{AlarmNow, ClockNow, LineStatus};
 
     fn device(number: usize, state: DeviceState) -> DeviceStatus {
         DeviceStatus {
@@ -211,6 +211,7 @@ mod tests {
                 backlog: 1,
                 acked_at: None,
             },
+            clock: ClockNow { system: "believed".to_owned(), utc: None, steps: 0 },
         };
         let text = text(&status, false);
         assert!(text.lines().count() <= 24, "{text}");

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use fieldgate_modbus::client::LineCounters;
+use fieldgate_protocol::clock::SystemClock;
 use fieldgate_rules::schedule::{Class, Permille, PollSnapshot};
 
 use crate::drivers::{BusStatus, LinkState};
@@ -41,6 +42,7 @@ pub(super) fn render(handles: &Handles, snapshot: &Snapshot) -> String {
     render_devices(&mut text, handles, &buses);
     render_buffer(&mut text, handles);
     render_sync(&mut text, handles);
+    render_clock(&mut text, handles);
 
     let alarms = snapshot.alarms.len();
     text.one("fieldgate_alarms_active", Kind::Gauge, "Alarms that are active.", alarms);
@@ -223,6 +225,15 @@ fn render_sync(text: &mut Text, handles: &Handles) {
     for (name, help, value) in counters {
         text.one(name, Kind::Counter, help, value);
     }
+}
+
+fn render_clock(text: &mut Text, handles: &Handles) {
+    let known = *handles.time.status.borrow();
+    let believed = u64::from(known.system == SystemClock::Believed);
+    let help = "1 while the system clock can be right.";
+    text.one("fieldgate_clock_believed", Kind::Gauge, help, believed);
+    let help = "Steps of the system clock since the start.";
+    text.one("fieldgate_clock_steps_total", Kind::Counter, help, known.steps);
 }
 
 impl Text {

@@ -184,6 +184,18 @@ pub(crate) struct Status {
     pub(crate) coap: Option<CoapStatus>,
     pub(crate) buffer: BufferStatus,
     pub(crate) cloud: CloudStatus,
+    pub(crate) clock: ClockNow,
+}
+
+/// What is known of the time of day.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ClockNow {
+    /// `believed`, `unset` or `doubted`.
+    pub(crate) system: String,
+    /// The time of day as the gateway would label a sample; none while nobody has told it.
+    pub(crate) utc: Option<String>,
+    /// How often the system clock was stepped since the start.
+    pub(crate) steps: u64,
 }
 
 /// An alarm that is active.

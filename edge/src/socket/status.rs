@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use fieldgate_modbus::client::LineCounters;
 use fieldgate_model::{DeviceName, Millis, Quality};
+use fieldgate_protocol::clock::SystemClock;
 use fieldgate_rules::schedule::{BreakerState, Permille};
 
 use super::message::{
-    AlarmNow, BufferStatus, BusStatus, CloudStatus, CoapStatus, DeviceState, DeviceStatus,
-    LineStatus, Status,
+    AlarmNow, BufferStatus, BusStatus, ClockNow, CloudStatus, CoapStatus, DeviceState,
+    DeviceStatus, LineStatus, Status,
 };
 use super::value::{find, rfc3339, utc_of};
 use crate::config::DeviceConfig;
@@ -45,6 +46,7 @@ pub(super) async fn status(handles: &Handles) -> Status {
             failing: buffer.failing,
         },
         cloud: cloud(handles),
+        clock: clock(handles),
     };
     status.wrong = wrong(&status, &snapshot);
     status
@@ -239,6 +241,17 @@ fn cloud(handles: &Handles) -> CloudStatus {
     }
 }
 
+fn clock(handles: &Handles) -> ClockNow {
+    let known = *handles.time.status.borrow();
+    let system = match known.system {
+        SystemClock::Unset => "unset",
+        SystemClock::Doubted => "doubted",
+        SystemClock::Believed => "believed",
+    };
+    let utc = known.offset.map(|offset| rfc3339(offset + handles.clock.now()));
+    ClockNow { system: system.to_owned(), utc, steps: known.steps }
+}
+
 /// What is wrong, the worst first: what loses data, what brings none, what waits.
 fn wrong(status: &Status, snapshot: &Snapshot) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -288,6 +301,14 @@ fn wrong(status: &Status, snapshot: &Snapshot) -> Vec<String> {
     match cloud.state.as_str() {
         "no_identity" => wrong.push("no credentials for the cloud, working alone".to_owned()),
         "disconnected" | "connected" => wrong.push("the cloud is not reached".to_owned()),
+        _ => {}
+    }
+    match (status.clock.system.as_str(), &status.clock.utc) {
+        ("unset", None) => wrong.push("nobody has set the clock since power-up".to_owned()),
+        ("doubted", _) => {
+            let known = status.clock.utc.as_deref().unwrap_or("unknown");
+            wrong.push(format!("the system clock cannot be right, it is {known}"));
+        }
         _ => {}
     }
     if cloud.contested {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::process::Process;
 use super::repository;
-use super::wait::until;
+use super::wait::{free_udp_port, until};
 
 /// Debian's.
 const QEMU: &str = "/usr/bin/qemu-system-arm";
@@ -40,8 +40,8 @@ impl Firmware {
             let said = String::from_utf8_lossy(&output.stderr);
             bail!("`{}` does not compile:\n{said}", source.display());
         }
-        let made = ["", ".elf"].map(|ending| folder.join(format!("{name}{ending}")));
-        made.into_iter().find(|path| path.is_file()).context("`make` made no program")
+        let candidates = ["", ".elf"].map(|ending| folder.join(format!("{name}{ending}")));
+        candidates.into_iter().find(|path| path.is_file()).context("`make` made no program")
     }
 
     /// Boots `program` with its serial port on a pseudo-terminal; gives its path as well.
@@ -79,6 +79,17 @@ impl Firmware {
         bail!("QEMU did not start: {refusal}")
     }
 
+    /// Boots `program` with its Ethernet on a wire whose other end is `wire`: frames go as the
+    /// datagrams of that socket.
+    pub fn on_a_wire(program: &Path, wire: &UdpSocket, folder: &Path) -> Result<Self> {
+        let near = free_udp_address()?;
+        let far = wire.local_addr().context("a bound socket has an address")?;
+        wire.connect(near).context("cannot name the other end of a wire")?;
+        let nic = format!("socket,model=lan9118,udp={far},localaddr={near}");
+        let process = start(program, &["-serial", "file:serial.log", "-nic", &nic], folder)?;
+        Ok(Self { process })
+    }
+
     /// Its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
@@ -94,6 +105,5 @@ fn start(program: &Path, more: &[&str], folder: &Path) -> Result<Process> {
 }
 
 fn free_udp_address() -> Result<SocketAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no loopback port to be had")?;
-    socket.local_addr().context("a bound socket has an address")
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, free_udp_port()?)))
 }
