@@ -92,7 +92,8 @@ fn is_storable(batch: &Batch) -> bool {
             Event::Anchor { .. }
             | Event::Restart { .. }
             | Event::Reset { .. }
-            | Event::LocalWrite { .. } => true,
+            | Event::LocalWrite { .. }
+            | Event::Command { .. } => true,
         }),
         Content::Samples { .. } | Content::Outcomes(_) | Content::Gap(_) => true,
     }

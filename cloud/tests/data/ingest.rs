@@ -115,7 +115,8 @@ async fn a_gap_fills_its_range() {
     let folder = TempDir::new();
     let mut world = World::start(&folder);
     let mut gateway = ready(&mut world).await;
-    let gap = Gap { reason: GapReason::BufferFull, from: Millis(10), to: Millis(20) };
+    let gap =
+        Gap { reason: GapReason::BufferFull, from: Millis(10), to: Millis(20), summary: None };
     let mut gap = gateway.seal(Content::Gap(gap));
     gap.next = Position(gap.first.0 + 5);
     world.up("g1", UpKind::Batch, encode_batch(&gap)).await;

@@ -247,9 +247,9 @@ impl<'a> Parser<'a> {
 mod tests {
     use super::*;
 
-    fn place(path: &[&str], query: &[&str]) -> Option<Place> {
+    fn place(path: &[&str], query: &[&str]) -> Place {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Some(Place { path: owned(path), query: owned(query) })
+        Place { path: owned(path), query: owned(query) }
     }
 
     #[test]
@@ -262,16 +262,16 @@ mod tests {
         assert_eq!(links[1].resource_types().collect::<Vec<_>>(), ["temperature-c", "x"]);
         assert_eq!(links[1].content_formats().collect::<Vec<_>>(), [0, 50]);
         assert_eq!((links[1].is_observable(), links[1].size()), (true, Some(12)));
-        assert_eq!(links[1].place(), place(&["sensors", "temp"], &[]));
+        assert_eq!(links[1].place(), Some(place(&["sensors", "temp"], &[])));
         assert_eq!((links[2].is_observable(), links[2].place()), (false, None));
     }
 
     #[test]
     fn a_place_is_on_its_own_server_and_never_above_it() {
         for (target, expected) in [
-            ("/", place(&[], &[])),
-            ("/a%2Fb/%C3%A4?x=1&y", place(&["a/b", "ä"], &["x=1", "y"])),
-            ("/a//b", place(&["a", "", "b"], &[])),
+            ("/", Some(place(&[], &[]))),
+            ("/a%2Fb/%C3%A4?x=1&y", Some(place(&["a/b", "ä"], &["x=1", "y"]))),
+            ("/a//b", Some(place(&["a", "", "b"], &[]))),
             ("/../etc", None),
             ("/a/%2e%2e/b", None),
             ("/%f", None),

@@ -65,7 +65,6 @@ impl OptionNumber {
     const fn rule(self) -> Option<(usize, usize, bool)> {
         match self {
             Self::IF_MATCH => Some((0, 8, true)),
-            Self::URI_HOST => Some((1, 255, false)),
             Self::ETAG => Some((1, 8, true)),
             Self::IF_NONE_MATCH => Some((0, 0, false)),
             Self::URI_PORT | Self::CONTENT_FORMAT | Self::ACCEPT => Some((0, 2, false)),
@@ -75,7 +74,7 @@ impl OptionNumber {
             Self::MAX_AGE | Self::SIZE1 | Self::SIZE2 => Some((0, 4, false)),
             Self::OBSERVE | Self::BLOCK1 | Self::BLOCK2 => Some((0, 3, false)),
             Self::PROXY_URI => Some((1, 1_034, false)),
-            Self::PROXY_SCHEME => Some((1, 255, false)),
+            Self::URI_HOST | Self::PROXY_SCHEME => Some((1, 255, false)),
             Self(_) => None,
         }
     }

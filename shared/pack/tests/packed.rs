@@ -99,7 +99,7 @@ fn a_packed_batch_comes_back_exactly_and_keeps_its_leaf() {
 #[test]
 fn what_does_not_get_smaller_is_not_packed_and_a_gap_never_is() {
     let mut codec = Zstd::new();
-    let gap = Gap { reason: GapReason::BufferFull, from: Millis(1), to: Millis(2) };
+    let gap = Gap { reason: GapReason::BufferFull, from: Millis(1), to: Millis(2), summary: None };
     for batch in [samples(meter(1, 1, &mut Rng(1))), batch(Content::Gap(gap))] {
         let bytes = encode_batch_packed(&batch, &mut codec);
         assert_eq!(bytes, encode_batch(&batch));

@@ -10,6 +10,7 @@
 mod coap;
 mod cost;
 mod dead;
+mod parse;
 mod peer;
 mod poll;
 mod rate;
@@ -30,7 +31,8 @@ use crate::harness::duration;
 #[command(
     name = "tests/bench",
     after_help = "Examples:\n  tests/bench poll\n  tests/bench poll --devices 100 --for 30s --json\n  \
-                  tests/bench rate\n  tests/bench coap\n  tests/bench dead"
+                  tests/bench rate\n  tests/bench dead\n  tests/bench coap\n  \
+                  tests/bench parse --for 10s"
 )]
 pub struct Options {
     /// Print one JSON object instead of lines.
@@ -59,6 +61,8 @@ enum Work {
     },
     /// CoAP requests one after the other: our endpoint and libcoap's client, of the same libcoap server
     Coap,
+    /// Parses a second through the parsers' boundary, beside Luau with the same limits called bare
+    Parse,
     /// One dead unit among 20 on a simulated line at 9600 Bd: what it costs the others
     Dead,
 }
@@ -69,6 +73,7 @@ pub fn run(options: &Options) -> Result<()> {
         Work::Poll { devices } => poll::run(devices, options.length)?,
         Work::Rate { in_flight } => rate::run(in_flight, options.length)?,
         Work::Coap => coap::run(options.length)?,
+        Work::Parse => parse::run(options.length)?,
         Work::Dead => dead::run(options.length)?,
     };
     print(&figures, options.json)

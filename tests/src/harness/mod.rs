@@ -9,6 +9,7 @@
 mod api;
 mod binary;
 mod cloud;
+mod coap;
 mod coap_client;
 mod duration;
 mod edge;
@@ -31,6 +32,7 @@ mod wait;
 pub use api::{Api, Reply};
 pub use binary::{binary, build, repository};
 pub use cloud::{Cloud, CloudOptions};
+pub use coap::CoapServer;
 pub use coap_client::{coap_client, coaps_client};
 pub(crate) use duration::duration;
 pub use edge::{Edge, EdgeConfig};

@@ -1,13 +1,14 @@
 //! The handle of an endpoint: what may be asked of it, and what comes back.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use fieldgate_coap::block::BlockSize;
 use fieldgate_coap::code::{Code, Method};
 use fieldgate_coap::counters::EndpointCounters;
-use fieldgate_coap::endpoint::{self as machine, Limits, Transmission};
+use fieldgate_coap::endpoint::{self as machine, Known, Limits, Rate, ServerOptions, Transmission};
 use fieldgate_coap::link::WELL_KNOWN_CORE;
 use fieldgate_coap::option::ContentFormat;
 use fieldgate_coap::request::{Failure, ProtocolFault, RefusedRequest, Request, Response};
@@ -20,7 +21,7 @@ use super::incoming::Incoming;
 use super::observation::Observation;
 use super::security::Security;
 use super::socket::Socket;
-use super::task::{Command, Task};
+use super::task::{Command, PUSHES_MAX, Task};
 use crate::clock::Clock;
 use crate::drivers::Tapped;
 
@@ -41,6 +42,10 @@ pub struct EndpointOptions {
     pub transmission: Transmission,
     /// What is too much.
     pub limits: Limits,
+    /// Who may push, where datagrams are not authenticated.
+    pub known: BTreeSet<IpAddr>,
+    /// How often one device may push; nothing for the usual rate.
+    pub push_rate: Option<Rate>,
     /// Where its datagrams are shown, before they are encrypted and after they are decrypted.
     pub tap: Option<broadcast::Sender<Arc<Tapped>>>,
 }
@@ -54,7 +59,23 @@ impl EndpointOptions {
             security: Security::None,
             transmission: Transmission::default(),
             limits: Limits::default(),
+            known: BTreeSet::new(),
+            push_rate: None,
             tap: None,
+        }
+    }
+
+    fn machine(&self, is_server: bool) -> machine::EndpointOptions {
+        let mut server = ServerOptions::new(match self.security {
+            Security::None => Known::Addresses(self.known.clone()),
+            Security::Psk(_) => Known::Authenticated,
+        });
+        server.pushes_max = PUSHES_MAX;
+        server.rate = self.push_rate.unwrap_or(server.rate);
+        machine::EndpointOptions {
+            transmission: self.transmission,
+            limits: self.limits,
+            server: is_server.then_some(server),
         }
     }
 }
@@ -220,6 +241,8 @@ pub struct Endpoint {
 impl Endpoint {
     /// Opens the socket and starts the task that owns it. What peers push goes to `incoming`; without
     /// one, they are refused.
+    ///
+    /// Must be called on a runtime.
     pub fn open(
         options: EndpointOptions,
         incoming: Option<mpsc::Sender<Incoming>>,
@@ -232,9 +255,7 @@ impl Endpoint {
         let local = socket.local().map_err(|source| OpenError::Bind { bind, source })?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| OpenError::Random)?;
-        let machine_options =
-            machine::EndpointOptions { transmission: options.transmission, limits: options.limits };
-        let machine = machine::Endpoint::new(machine_options, seed);
+        let machine = machine::Endpoint::new(options.machine(incoming.is_some()), seed);
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (shown, counters) = watch::channel(EndpointCounters::default());
         let task = Task::new(options, socket, machine, incoming, shown, Clock);

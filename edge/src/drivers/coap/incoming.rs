@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use fieldgate_coap::code::{Code, Method};
-use fieldgate_coap::option::ContentFormat;
+use fieldgate_coap::code::Code;
+use fieldgate_coap::endpoint::{ContentKey, Push, PushId};
 use tokio::sync::mpsc;
 
 use super::security::PskIdentity;
@@ -15,38 +15,26 @@ pub struct Incoming {
     pub peer: SocketAddr,
     /// Who that is by its key; nothing without DTLS.
     pub identity: Option<PskIdentity>,
-    /// What.
-    pub request: IncomingRequest,
+    /// What, put together from its blocks.
+    pub request: Push,
+    /// Who pushed what where, as a digest: the endpoint drops a repetition whose first answer may not
+    /// have arrived; where a payload carries its own times, the same content is always a repetition,
+    /// and this tells.
+    pub content: ContentKey,
     /// To be used once the request is durable, or refused.
     pub reply: ReplyHandle,
-}
-
-/// What a device sent, put together from its blocks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IncomingRequest {
-    /// POST or PUT.
-    pub method: Method,
-    /// Where.
-    pub path: Vec<String>,
-    /// Arguments.
-    pub query: Vec<String>,
-    /// What the payload is, if it says.
-    pub content_format: Option<ContentFormat>,
-    /// What.
-    pub payload: Vec<u8>,
 }
 
 /// The one answer to a request. Dropped without one, it says 5.00: the device may send it again.
 #[derive(Debug)]
 pub struct ReplyHandle {
-    name: u64,
-    replies: Option<mpsc::Sender<(u64, Code)>>,
+    push: PushId,
+    replies: Option<mpsc::Sender<(PushId, Code)>>,
 }
 
 impl ReplyHandle {
-    #[expect(dead_code, reason = "nothing is pushed yet")]
-    pub(super) fn new(name: u64, replies: mpsc::Sender<(u64, Code)>) -> Self {
-        Self { name, replies: Some(replies) }
+    pub(super) fn new(push: PushId, replies: mpsc::Sender<(PushId, Code)>) -> Self {
+        Self { push, replies: Some(replies) }
     }
 
     /// Answers. 2.04 says that what was sent is durable.
@@ -56,8 +44,8 @@ impl ReplyHandle {
 
     fn answer(&mut self, code: Code) {
         if let Some(replies) = self.replies.take() {
-            // There is a place for each request that waits, so only a closed endpoint does not take it.
-            replies.try_send((self.name, code)).unwrap_or_default();
+            // There is a place for each push that waits, so only a closed endpoint does not take it.
+            replies.try_send((self.push, code)).unwrap_or_default();
         }
     }
 }

@@ -17,10 +17,16 @@ mod security;
 mod socket;
 mod task;
 
+/// What a datagram is made of, for those who put it into words.
+pub mod describe {
+    pub use fieldgate_coap::message::{Kind, Message};
+    pub use fieldgate_coap::option::OptionNumber;
+}
+
 pub use fieldgate_coap::block::BlockSize;
 pub use fieldgate_coap::code::{Code, Method};
 pub use fieldgate_coap::counters::EndpointCounters;
-pub use fieldgate_coap::endpoint::{Limits, Loss, Transmission};
+pub use fieldgate_coap::endpoint::{ContentKey, Limits, Loss, Push, Rate, Transmission};
 pub use fieldgate_coap::link::Link;
 pub use fieldgate_coap::option::ContentFormat;
 pub use fieldgate_coap::request::{ProtocolFault, RefusedRequest};
@@ -29,6 +35,6 @@ pub use self::discovery::{Discovery, Found};
 pub use self::endpoint::{
     CoapRequest, CoapResponse, Endpoint, EndpointOptions, OpenError, RequestError,
 };
-pub use self::incoming::{Incoming, IncomingRequest, ReplyHandle};
+pub use self::incoming::{Incoming, ReplyHandle};
 pub use self::observation::{Notification, Observation};
 pub use self::security::{KeyError, KeyReference, PskDevice, PskIdentity, PskKey, Security};

@@ -1,13 +1,15 @@
 //! The task of an endpoint: it owns the socket and the machine.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fieldgate_coap::code::Code;
 use fieldgate_coap::counters::EndpointCounters;
-use fieldgate_coap::endpoint::{Effect, Endpoint, ExchangeId, ObservationId};
+use fieldgate_coap::endpoint::{
+    ContentKey, Effect, Endpoint, ExchangeId, ObservationId, Push, PushId,
+};
 use fieldgate_coap::message::DATAGRAM_MAX;
 use fieldgate_coap::request::{Failure, Request, Response};
 use fieldgate_model::Millis;
@@ -16,12 +18,14 @@ use tokio::time::sleep;
 
 use super::discovery::Heard;
 use super::endpoint::{CoapResponse, EndpointOptions, RequestError};
-use super::incoming::Incoming;
+use super::incoming::{Incoming, ReplyHandle};
 use super::observation::{NOTIFICATIONS_MAX, Notification};
 use super::socket::Socket;
 use crate::clock::Clock;
 use crate::drivers::{Direction, Tapped};
 
+/// Pushes that may wait to be durable; each has its place among the replies.
+pub(super) const PUSHES_MAX: usize = 256;
 /// Datagrams taken at a time, so that a flood leaves room for those who ask.
 const RECEIVED_AT_A_TIME: usize = 64;
 
@@ -65,11 +69,14 @@ pub(super) struct Task {
     shown: watch::Sender<EndpointCounters>,
     tap: Option<broadcast::Sender<Arc<Tapped>>>,
     tapped_at: Option<Instant>,
-    _incoming: Option<mpsc::Sender<Incoming>>,
+    incoming: Option<mpsc::Sender<Incoming>>,
+    replies: mpsc::Sender<(PushId, Code)>,
+    replied: mpsc::Receiver<(PushId, Code)>,
 }
 
 enum Event {
     Command(Command),
+    Reply(PushId, Code),
     Readable,
     Due,
     Closed,
@@ -84,6 +91,7 @@ impl Task {
         shown: watch::Sender<EndpointCounters>,
         clock: Clock,
     ) -> Self {
+        let (replies, replied) = mpsc::channel(PUSHES_MAX);
         Self {
             name: options.name,
             socket,
@@ -95,7 +103,9 @@ impl Task {
             shown,
             tap: options.tap,
             tapped_at: None,
-            _incoming: incoming,
+            incoming,
+            replies,
+            replied,
         }
     }
 
@@ -105,6 +115,7 @@ impl Task {
         loop {
             match self.select(&mut inbox).await {
                 Event::Command(command) => self.command(command),
+                Event::Reply(push, code) => self.machine.reply(push, code, self.clock.now()),
                 Event::Readable => self.receive(&mut buffer),
                 Event::Due => self.machine.handle_timeout(self.clock.now()),
                 Event::Closed => return,
@@ -113,11 +124,12 @@ impl Task {
         }
     }
 
-    async fn select(&self, inbox: &mut mpsc::Receiver<Command>) -> Event {
+    async fn select(&mut self, inbox: &mut mpsc::Receiver<Command>) -> Event {
         let wait = self.machine.poll_timeout().map(|at| at.since(self.clock.now()));
         tokio::select! {
+            Some((push, code)) = self.replied.recv() => Event::Reply(push, code),
             command = inbox.recv() => command.map_or(Event::Closed, Event::Command),
-            readable = self.socket.readable() => {
+            readable = self.socket.ready() => {
                 if readable.is_ok() { Event::Readable } else { Event::Closed }
             }
             () = async {
@@ -162,18 +174,16 @@ impl Task {
     }
 
     fn receive(&mut self, buffer: &mut [u8]) {
+        let now = self.clock.now();
         for _ in 0..RECEIVED_AT_A_TIME {
-            let now = self.clock.now();
-            match self.socket.try_receive(buffer) {
-                Ok((length, peer)) => {
-                    let bytes = buffer.get(..length).unwrap_or_default();
-                    self.show(Direction::Received, peer, bytes, now);
-                    self.machine.handle_datagram(peer, bytes, now);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // What was sent to somebody came back; that is not the socket's end.
-                Err(_) => {}
-            }
+            let Some((length, peer)) = self.socket.try_receive(buffer) else { break };
+            let bytes = buffer.get(..length).unwrap_or_default();
+            self.show(Direction::Received, peer, bytes, now);
+            self.machine.handle_datagram(peer, bytes, now);
+        }
+        for _ in 0..RECEIVED_AT_A_TIME {
+            let Some(peer) = self.socket.try_unreachable() else { break };
+            self.machine.handle_unreachable(peer, now);
         }
     }
 
@@ -192,6 +202,9 @@ impl Task {
                 Effect::Notified { observation, response } => {
                     self.tell(observation, Notification::Fresh(response.into()));
                 }
+                Effect::Pushed { push, peer, request, content } => {
+                    self.give(push, peer, request, content);
+                }
                 Effect::Lost { observation, loss } => {
                     self.tell(observation, Notification::Lost(loss));
                     self.observations.remove(&observation);
@@ -201,10 +214,19 @@ impl Task {
         self.shown.send_replace(*self.machine.counters());
     }
 
+    /// Gives a push on. Whoever should take it and cannot makes its device send it again later.
+    fn give(&mut self, push: PushId, peer: SocketAddr, request: Push, content: ContentKey) {
+        let reply = ReplyHandle::new(push, self.replies.clone());
+        let incoming = Incoming { peer, identity: None, request, content, reply };
+        let given = self.incoming.as_ref().map(|to| to.try_send(incoming));
+        if let Some(Err(refused)) = given {
+            refused.into_inner().reply.send(Code::UNAVAILABLE);
+        }
+    }
+
     fn transmit(&mut self, peer: SocketAddr, bytes: &[u8]) {
         self.show(Direction::Sent, peer, bytes, self.clock.now());
-        // A datagram that the system does not take is one that the network loses.
-        drop(self.socket.try_send(bytes, peer));
+        self.socket.try_send(bytes, peer);
     }
 
     fn done(&mut self, exchange: ExchangeId, outcome: Result<Response, Failure>) {

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use fieldgate_model::Millis;
 
 use super::exchange::Goal;
+use super::reliable::Owner;
 use super::{Endpoint, ExchangeId, Listener};
 use crate::message::{DecodeError, Kind, Message};
 use crate::option::OptionNumber;
@@ -19,7 +20,9 @@ impl Endpoint {
         self.counters.datagrams_received += 1;
         self.counters.bytes_received += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         match Message::decode(bytes) {
-            Ok(message) if message.code.is_request() => self.handle_request(peer, message),
+            Ok(message) if message.code.is_request() => {
+                self.handle_request(peer, message, bytes, now);
+            }
             Ok(message) if message.code.is_response() => self.handle_response(peer, message, now),
             Ok(message) => self.handle_empty(peer, &message, now),
             Err(DecodeError::Format { kind: Kind::Confirmable, id, .. }) => {
@@ -44,13 +47,6 @@ impl Endpoint {
         }
     }
 
-    fn handle_request(&mut self, peer: SocketAddr, message: Message) {
-        // Nobody is served here.
-        if message.kind == Kind::Confirmable {
-            self.transmit_empty(peer, Kind::Reset, message.id);
-        }
-    }
-
     fn handle_empty(&mut self, peer: SocketAddr, message: &Message, now: Millis) {
         match message.kind {
             // A ping.
@@ -59,11 +55,11 @@ impl Endpoint {
             }
             Kind::NonConfirmable => self.counters.malformed += 1,
             Kind::Acknowledgement => match self.settle(peer, message.id) {
-                Some(sent) => self.handle_acknowledged(sent.owner, now),
+                Some(sent) => self.acknowledged(sent.owner, now),
                 None => self.counters.foreign += 1,
             },
             Kind::Reset => match self.settle(peer, message.id) {
-                Some(sent) => self.finish(sent.owner, Err(Failure::Reset), now),
+                Some(sent) => self.failed(sent.owner, Failure::Reset, now),
                 None => self.counters.foreign += 1,
             },
         }
@@ -108,7 +104,9 @@ impl Endpoint {
         let owner = self.sent.get(&(peer, message.id)).map(|sent| sent.owner);
         let listener = self.listener(peer, &message);
         let waits = match listener {
-            Some(Listener::Exchange(id)) => owner == Some(id) && self.is_under_way(id, message.id),
+            Some(Listener::Exchange(id)) => {
+                owner == Some(Owner::Exchange(id)) && self.is_under_way(id, message.id)
+            }
             // The registration is under way; who listens is the observation.
             Some(Listener::Observation(_)) => owner.is_some(),
             None => false,

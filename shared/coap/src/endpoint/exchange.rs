@@ -6,6 +6,7 @@ use fieldgate_model::Millis;
 
 use super::download::{Download, DownloadStep};
 use super::peer::Peer;
+use super::reliable::Owner;
 use super::upload::{Upload, UploadStep};
 use super::{Effect, Endpoint, ExchangeId, Listener, Loss, ObservationId, Timer};
 use crate::block::{Block, BlockSize};
@@ -41,6 +42,7 @@ pub(super) struct Exchange {
     request: Request,
     /// The same for each block, where the peer is to know it again.
     fixed_token: Option<Token>,
+    deadline: Millis,
     upload: Option<Upload>,
     download: Option<Download>,
     under_way: Option<UnderWay>,
@@ -70,12 +72,13 @@ impl Endpoint {
 
     pub(super) fn begin_with(
         &mut self,
-        exchange: Exchange,
+        mut exchange: Exchange,
         deadline: Millis,
         now: Millis,
     ) -> ExchangeId {
         let id = ExchangeId(self.name());
         let peer = exchange.peer;
+        exchange.deadline = deadline;
         self.exchanges.insert(id, exchange);
         self.timers.set(Timer::Deadline(id), deadline);
         self.peer(peer, now).waiting.push_back(id);
@@ -117,6 +120,10 @@ impl Endpoint {
     /// Sends what the exchange has to say next; false if that must wait for a message id.
     fn send_part(&mut self, id: ExchangeId, now: Millis) -> bool {
         let Some(exchange) = self.exchanges.get(&id) else { return true };
+        if exchange.deadline <= now {
+            // It is about to be told so.
+            return true;
+        }
         let (address, fixed) = (exchange.peer, exchange.fixed_token);
         let token = fixed.unwrap_or_else(|| Token::new(self.entropy.bytes()));
         let message_id = match self.peer(address, now).take_id(now) {
@@ -141,7 +148,7 @@ impl Endpoint {
         }
         self.counters.requests += 1;
         self.peer(address, now).unacknowledged += usize::from(!is_acknowledged);
-        self.send(id, address, &message, bytes, now);
+        self.send(Owner::Exchange(id), address, &message, bytes, now);
         true
     }
 
@@ -285,7 +292,8 @@ impl Exchange {
         let size = request.block_size.unwrap_or(BlockSize::MAX);
         let upload = Upload::new(request.payload.len(), size);
         let (fixed_token, download, under_way) = (None, None, None);
-        Self { peer, goal, request, fixed_token, upload, download, under_way }
+        let deadline = Millis(u64::MAX);
+        Self { peer, goal, request, fixed_token, deadline, upload, download, under_way }
     }
 
     /// The same token in each message.

@@ -17,7 +17,10 @@ mod exchange;
 mod observation;
 mod peer;
 mod reliable;
+mod served;
+mod server;
 mod timers;
+mod transfer;
 mod upload;
 
 use core::net::SocketAddr;
@@ -34,9 +37,11 @@ use exchange::{Exchange, Goal};
 use observation::Observation;
 use peer::Peer;
 use reliable::Sent;
+use server::Server;
 use timers::{Timer, Timers};
 
 pub use observation::Loss;
+pub use server::{AMPLIFICATION_MAX, ContentKey, Known, Push, PushId, Rate, ServerOptions};
 
 /// Times of RFC 7252 section 4.8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +100,8 @@ pub struct EndpointOptions {
     pub transmission: Transmission,
     /// What is too much.
     pub limits: Limits,
+    /// How devices that push are served; without it, they are not.
+    pub server: Option<ServerOptions>,
 }
 
 /// The name of an exchange.
@@ -140,6 +147,17 @@ pub enum Effect {
         /// How it is.
         response: Response,
     },
+    /// A device pushed this; answer it with [`Endpoint::reply`].
+    Pushed {
+        /// Which.
+        push: PushId,
+        /// Who.
+        peer: SocketAddr,
+        /// What.
+        request: Push,
+        /// Who pushed what where, as a digest.
+        content: ContentKey,
+    },
     /// There will be no more notifications: poll instead.
     Lost {
         /// Which.
@@ -162,6 +180,7 @@ pub struct Endpoint {
     exchanges: BTreeMap<ExchangeId, Exchange>,
     observations: BTreeMap<ObservationId, Observation>,
     listeners: BTreeMap<Token, Listener>,
+    server: Option<Server>,
     next_id: u64,
 }
 
@@ -175,6 +194,7 @@ enum Listener {
 impl Endpoint {
     /// An endpoint; the seed must be secret and never used before.
     pub fn new(options: EndpointOptions, seed: [u8; 32]) -> Self {
+        let server = options.server.clone().map(Server::new);
         Self {
             options,
             entropy: Entropy::new(seed),
@@ -186,6 +206,7 @@ impl Endpoint {
             exchanges: BTreeMap::new(),
             observations: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            server,
             next_id: 0,
         }
     }
@@ -253,6 +274,13 @@ impl Endpoint {
                 Timer::Deadline(exchange) => self.finish(exchange, Err(Failure::Timeout), now),
                 Timer::Resume(peer) => self.resume(peer, now),
                 Timer::Refresh(observation) => self.register(observation, now),
+                Timer::Acknowledge(peer, id) => self.acknowledge((peer, id)),
+                Timer::Forget(peer, id) => self.drop_served((peer, id)),
+                Timer::Abandon(account) => {
+                    if let Some(server) = &mut self.server {
+                        server.abandon(account);
+                    }
+                }
             }
         }
     }

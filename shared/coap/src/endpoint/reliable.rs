@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use fieldgate_model::Millis;
 
+use super::served::Key;
 use super::{Effect, Endpoint, ExchangeId, Timer};
 use crate::message::{Kind, Message, MessageId};
 use crate::request::Failure;
@@ -11,9 +12,18 @@ use crate::request::Failure;
 /// A message that its peer may acknowledge or reset.
 #[derive(Debug)]
 pub(super) struct Sent {
-    pub(super) owner: ExchangeId,
+    pub(super) owner: Owner,
     /// Of a confirmable message.
     repeat: Option<Repeat>,
+}
+
+/// Whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A request of ours.
+    Exchange(ExchangeId),
+    /// Our answer to a request of a peer.
+    Served(Key),
 }
 
 #[derive(Debug)]
@@ -27,7 +37,7 @@ impl Endpoint {
     /// Sends a message of an exchange, again and again if it is confirmable.
     pub(super) fn send(
         &mut self,
-        owner: ExchangeId,
+        owner: Owner,
         peer: SocketAddr,
         message: &Message,
         bytes: Vec<u8>,
@@ -39,7 +49,7 @@ impl Endpoint {
             Repeat { bytes: bytes.clone(), times: 0, timeout }
         });
         self.sent.insert((peer, message.id), Sent { owner, repeat });
-        self.transmit(peer, bytes);
+        self.transmit_owned(owner, peer, bytes);
     }
 
     /// A time from `ACK_TIMEOUT` to `ACK_TIMEOUT` times `ACK_RANDOM_FACTOR`.
@@ -57,14 +67,38 @@ impl Endpoint {
         let owner = sent.owner;
         let Some(repeat) = &mut sent.repeat else { return };
         if repeat.times >= times_max {
-            return self.finish(owner, Err(Failure::Timeout), now);
+            self.settle(peer, id);
+            return self.failed(owner, Failure::Timeout, now);
         }
         repeat.times += 1;
         repeat.timeout = repeat.timeout + repeat.timeout;
         let (bytes, again_at) = (repeat.bytes.clone(), now + repeat.timeout);
         self.timers.set(Timer::Retransmit(peer, id), again_at);
         self.counters.retransmissions += 1;
-        self.transmit(peer, bytes);
+        self.transmit_owned(owner, peer, bytes);
+    }
+
+    fn transmit_owned(&mut self, owner: Owner, peer: SocketAddr, bytes: Vec<u8>) {
+        match owner {
+            Owner::Exchange(_) => self.transmit(peer, bytes),
+            Owner::Served(key) => self.transmit_for(key, bytes),
+        }
+    }
+
+    /// A message has been acknowledged.
+    pub(super) fn acknowledged(&mut self, owner: Owner, now: Millis) {
+        match owner {
+            Owner::Exchange(id) => self.handle_acknowledged(id, now),
+            Owner::Served(key) => self.answer_settled(key, true),
+        }
+    }
+
+    /// A message was refused, or has not been acknowledged in time.
+    pub(super) fn failed(&mut self, owner: Owner, failure: Failure, now: Millis) {
+        match owner {
+            Owner::Exchange(id) => self.finish(id, Err(failure), now),
+            Owner::Served(key) => self.answer_settled(key, false),
+        }
     }
 
     /// It needs no sending any more, and what comes for it is for nobody.

@@ -8,17 +8,23 @@ use fieldgate_model::Millis;
 use super::{ExchangeId, ObservationId};
 use crate::message::MessageId;
 
-/// What is to happen at a time.
+/// What is to happen at a time; of what is due together, the first here first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
+    /// Nobody waits for the answer any more. First, so that nothing is sent at its deadline.
+    Deadline(ExchangeId),
     /// A message has not been acknowledged.
     Retransmit(SocketAddr, MessageId),
     /// Message ids of a peer are free again.
     Resume(SocketAddr),
-    /// Nobody waits for the answer any more.
-    Deadline(ExchangeId),
     /// An observation must be refreshed.
     Refresh(ObservationId),
+    /// A request of a peer must be acknowledged, since its answer takes longer.
+    Acknowledge(SocketAddr, MessageId),
+    /// A request of a peer can no longer come again.
+    Forget(SocketAddr, MessageId),
+    /// The blocks of a peer have taken too long.
+    Abandon(SocketAddr),
 }
 
 /// The table.
