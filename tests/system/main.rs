@@ -6,6 +6,7 @@ mod bad_lines;
 mod broker;
 mod cli;
 mod clocks;
+mod coap;
 mod devices;
 mod firmware_coap;
 mod firmware_ethernet;

@@ -36,8 +36,7 @@ pub(super) fn render(handles: &Handles, snapshot: &Snapshot) -> String {
     let uptime = handles.clock.now().since(handles.started).0 / 1000;
     text.one("fieldgate_uptime_seconds", Kind::Gauge, "Seconds since the start.", uptime);
 
-    let buses: Vec<BusStatus> =
-        handles.buses.iter().map(|bus| bus.status.borrow().clone()).collect();
+    let buses = handles.line_status();
     render_buses(&mut text, &buses);
     render_lines(&mut text, &buses);
     render_devices(&mut text, handles, &buses);
@@ -116,7 +115,11 @@ fn render_lines(text: &mut Text, buses: &[BusStatus]) {
             text.line(name, &[("bus", &bus.name), ("fault", fault)], count);
         }
         for (code, count) in &line.exceptions {
-            let fault = format!("exception_{code}");
+            let fault = match code {
+                // No exception of Modbus is as high, and every refusal of CoAP is.
+                128.. => fieldgate_model::Cause::Refused(*code).to_string(),
+                code => format!("exception_{code}"),
+            };
             text.line(name, &[("bus", &bus.name), ("fault", &fault)], count);
         }
     }
