@@ -1,135 +1,91 @@
-"""A CoAP device for the system tests, on aiocoap: resources that are read, written, observed, slow and
-long, each as the plugtests want one.
+"""A CoAP device for the system tests, by aiocoap: the resources of the firmware examples.
 
-    /test            GET a text, PUT, POST (2.01), DELETE
-    /a/b/c           GET says its path
-    /query           GET says its arguments
-    /separate        GET answers after 2 s, apart
-    /large           GET 5,000 bytes in blocks, with an ETag
-    /large-update    PUT takes blocks, GET gives them back
-    /large-create    POST takes blocks and says how many bytes came
-    /obs             GET; observable, counts up every 0.3 s, Max-Age 2
-    /obs-large       GET; observable, 3,000 bytes of the count
-    /obs-once        GET; observable, ends with 4.04 after two changes
-    /held            GET 21.5, but never observable
+It serves CoAP on a free port of 127.0.0.1, or on --port N.
 
-The first line on stdout is JSON: {"listen": "127.0.0.1:PORT"}. What it hears and loses goes to stderr.
+    /temp      text/plain, 21.5
+    /sensors   application/senml+json, a pack of temp, hum and count
+    /cbor      application/cbor, {"a": {1: 18446744073709551615}}
+    /count     text/plain, counts up every --tick seconds; observable
+    /led       text/plain, 0 or 1, can be put
+    /large     application/json, longer than a block
+    /.well-known/core lists them
+
+With --resources N there are /r/0 to /r/N-1 besides, text/plain, observable, each of which changes
+once in --tick seconds.
+
+The first line on stdout is JSON: {"listen": "127.0.0.1:PORT"}.
 """
 
 import argparse
 import asyncio
 import json
 import socket
-import sys
 
 import aiocoap
-from aiocoap import Code, Message, resource
+from aiocoap import resource
+
+SENML_JSON = 110
+CBOR = 60
+JSON = 50
 
 
-def text(payload, **options):
-    return Message(payload=payload, content_format=0, **options)
+class Fixed(resource.Resource):
+    """A resource that is always the same."""
+
+    def __init__(self, payload, content_format):
+        super().__init__()
+        self.payload, self.content_format = payload, content_format
+
+    async def render_get(self, request):
+        return aiocoap.Message(payload=self.payload, content_format=self.content_format)
 
 
-class Test(resource.Resource):
+class Counter(resource.ObservableResource):
+    """A number that counts, and tells whoever observes it."""
+
     def __init__(self):
         super().__init__()
-        self.payload = b"a test"
+        self.value = 0
 
-    def get_link_description(self):
-        return dict(**super().get_link_description(), rt="plugtest", ct="0")
+    def tick(self):
+        self.value += 1
+        self.updated_state()
 
     async def render_get(self, request):
-        return text(self.payload)
-
-    async def render_put(self, request):
-        self.payload = request.payload
-        return Message(code=Code.CHANGED)
-
-    async def render_post(self, request):
-        return Message(code=Code.CREATED, location_path=["test", "1"])
-
-    async def render_delete(self, request):
-        self.payload = b""
-        return Message(code=Code.DELETED)
+        return aiocoap.Message(payload=str(self.value).encode(), content_format=0)
 
 
-class Path(resource.Resource):
+class Sensors(resource.Resource):
+    """A pack of all that there is."""
+
+    def __init__(self, counter):
+        super().__init__()
+        self.counter = counter
+
     async def render_get(self, request):
-        return text("/".join(request.get_request_uri().split("/")[3:]).encode())
+        pack = [
+            {"bn": "urn:dev:mac:0024befffe804ff1:", "n": "temp", "u": "Cel", "v": 21.5},
+            {"n": "hum", "u": "%RH", "v": 43},
+            {"n": "count", "v": self.counter.value},
+        ]
+        return aiocoap.Message(payload=json.dumps(pack).encode(), content_format=SENML_JSON)
 
 
-class Query(resource.Resource):
-    async def render_get(self, request):
-        return text("&".join(request.opt.uri_query).encode())
+class Lamp(resource.Resource):
+    """On or off."""
 
-
-class Separate(resource.Resource):
-    async def render_get(self, request):
-        await asyncio.sleep(2)
-        return text(b"apart")
-
-
-def pattern(length):
-    return bytes(at % 251 for at in range(length))
-
-
-class Large(resource.Resource):
-    async def render_get(self, request):
-        return text(pattern(5000), etag=b"v1")
-
-
-class LargeUpdate(resource.Resource):
     def __init__(self):
         super().__init__()
-        self.payload = b""
+        self.state = b"0"
 
     async def render_get(self, request):
-        return text(self.payload)
+        return aiocoap.Message(payload=self.state, content_format=0)
 
     async def render_put(self, request):
-        self.payload = request.payload
-        return Message(code=Code.CHANGED)
-
-
-class LargeCreate(resource.Resource):
-    async def render_post(self, request):
-        return Message(code=Code.CREATED, payload=str(len(request.payload)).encode())
-
-
-class Counting(resource.ObservableResource):
-    """Counts up for as long as somebody observes it."""
-
-    def __init__(self, length=0, ends=False):
-        super().__init__()
-        self.count, self.length, self.ends, self.task = 0, length, ends, None
-
-    def update_observation_count(self, count):
-        print(f"observers: {count}", file=sys.stderr, flush=True)
-        if count and self.task is None:
-            self.task = asyncio.create_task(self.tick())
-        elif not count and self.task is not None:
-            self.task.cancel()
-            self.task = None
-
-    async def tick(self):
-        while True:
-            await asyncio.sleep(0.3)
-            self.count += 1
-            if self.ends and self.count > 2:
-                self.updated_state(Message(code=Code.NOT_FOUND))
-            else:
-                self.updated_state()
-
-    async def render_get(self, request):
-        payload = str(self.count).encode()
-        if self.length:
-            payload = (payload + b" ") * (self.length // (len(payload) + 1))
-        return text(payload, max_age=2)
-
-
-class Held(resource.Resource):
-    async def render_get(self, request):
-        return text(b"21.5")
+        if request.payload not in (b"0", b"1"):
+            return aiocoap.Message(code=aiocoap.BAD_REQUEST)
+        self.state = request.payload
+        return aiocoap.Message(code=aiocoap.CHANGED)
 
 
 def free_port():
@@ -141,23 +97,36 @@ def free_port():
 async def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
-    port = parser.parse_args().port or free_port()
-    site = resource.Site()
-    site.add_resource([".well-known", "core"], resource.WKCResource(site.get_resources_as_linkheader))
-    site.add_resource(["test"], Test())
-    site.add_resource(["a", "b", "c"], Path())
-    site.add_resource(["query"], Query())
-    site.add_resource(["separate"], Separate())
-    site.add_resource(["large"], Large())
-    site.add_resource(["large-update"], LargeUpdate())
-    site.add_resource(["large-create"], LargeCreate())
-    site.add_resource(["obs"], Counting())
-    site.add_resource(["obs-large"], Counting(length=3000))
-    site.add_resource(["obs-once"], Counting(ends=True))
-    site.add_resource(["held"], Held())
-    await aiocoap.Context.create_server_context(site, bind=("127.0.0.1", port))
+    parser.add_argument("--tick", type=float, default=0.5)
+    parser.add_argument("--resources", type=int, default=0)
+    options = parser.parse_args()
+
+    root = resource.Site()
+    counter, lamp = Counter(), Lamp()
+    counters = [counter]
+    large = json.dumps({"rows": [{"n": n, "v": n / 2} for n in range(200)]}).encode()
+    cbor = bytes.fromhex("a16161a1011bffffffffffffffff")
+    root.add_resource(
+        [".well-known", "core"], resource.WKCResource(root.get_resources_as_linkheader)
+    )
+    root.add_resource(["temp"], Fixed(b"21.5", 0))
+    root.add_resource(["sensors"], Sensors(counter))
+    root.add_resource(["cbor"], Fixed(cbor, CBOR))
+    root.add_resource(["count"], counter)
+    root.add_resource(["led"], lamp)
+    root.add_resource(["large"], Fixed(large, JSON))
+    for number in range(options.resources):
+        counters.append(Counter())
+        root.add_resource(["r", str(number)], counters[-1])
+
+    port = options.port or free_port()
+    await aiocoap.Context.create_server_context(root, bind=("127.0.0.1", port))
     print(json.dumps({"listen": f"127.0.0.1:{port}"}), flush=True)
-    await asyncio.get_running_loop().create_future()
+    while True:
+        await asyncio.sleep(options.tick)
+        for each in counters:
+            each.tick()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

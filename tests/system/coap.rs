@@ -1,198 +1,269 @@
-//! CoAP against peers that others wrote: requests of every kind, links, and a network that loses.
+//! CoAP devices that nobody here wrote, end to end: aiocoap and libcoap, read, observed, written,
+//! killed and pushing.
 
-use std::net::SocketAddr;
+use std::fs;
 
-use anyhow::{Result, ensure};
-use fieldgate_coap::message::Kind;
-use fieldgate_coap::option::OptionNumber;
-use fieldgate_edge::clock::Clock;
-use fieldgate_edge::drivers::coap::{
-    CoapRequest, Code, ContentFormat, Link, Method, RequestError, Transmission,
+use anyhow::{Context, Result, ensure};
+use fieldgate_tests::harness::{
+    Api, Cloud, CloudOptions, CoapServer, Edge, EdgeConfig, Pymodbus, Scratch, coap_post,
+    free_port, until,
 };
-use fieldgate_model::Millis;
-use fieldgate_tests::harness::{CoapServer, Scratch, free_udp_port};
+use serde_json::{Value, json};
 
-use crate::coap_kit::{Gateway, PATIENCE, fast, get, send};
+use crate::rig::{PATIENCE, text};
 
-const USUAL: fn() -> Transmission = Transmission::default;
+/// The built-in profile of the firmware examples.
+const SENSOR: &str = "demo-coap-sensor";
 
-/// Every method, as one who waits for an acknowledgement and as one who does not.
-async fn each_method(peer: SocketAddr, created: &str, deleted: &[&str]) -> Result<()> {
-    for confirmable in [true, false] {
-        let mut gateway = Gateway::open(USUAL())?;
-        let as_asked = |request| CoapRequest { confirmable, ..request };
-        let rows = [
-            (send(Method::Put, &[created], b"one"), &[Code::CREATED, Code::CHANGED][..]),
-            (get(&[created]), &[Code::CONTENT]),
-            (send(Method::Post, &[created], b"two"), &[Code::CREATED, Code::CHANGED]),
-            (send(Method::Delete, deleted, b""), &[Code::DELETED]),
-        ];
-        let count = rows.len();
-        for (request, codes) in rows {
-            let shown = format!("{} {:?}", request.method, request.path);
-            let response = gateway.ask(peer, as_asked(request)).await?;
-            ensure!(codes.contains(&response.code), "{shown}, {confirmable}: {response:?}");
+/// What libcoap's example server has.
+const LIBCOAP: &str = r#"
+[profile]
+name = "dut"
+version = 1
+
+[[resource]]
+path = "/time"
+observe = true
+
+[[signal]]
+name = "time"
+read = "/time"
+kind = "text"
+
+[[signal]]
+name = "data"
+read = "/example_data"
+kind = "int"
+write = true
+
+[[signal]]
+name = "missing"
+read = "/nowhere"
+"#;
+
+/// One gateway in one cloud with CoAP devices. Fields are dropped in this order.
+struct Field {
+    edge: Edge,
+    api: Api,
+    gateway: String,
+    _cloud: Cloud,
+    scratch: Scratch,
+}
+
+impl Field {
+    /// A gateway whose file ends with `rest`.
+    fn start(name: &str, rest: &str) -> Result<Self> {
+        let scratch = Scratch::new(&format!("fieldgate-{name}"))?;
+        let cloud = Cloud::start(&scratch, CloudOptions::default())?;
+        let url = format!("mqtts://{}", cloud.mqtt());
+        cloud.add_tenant("acme")?;
+        let credentials = scratch.folder("gateway")?.join("credentials.toml");
+        let gateway = cloud.add_gateway("acme", "roof", &url, &credentials)?;
+        let token = cloud.add_token("acme", "read command", "test")?;
+        let config = EdgeConfig {
+            name: "gateway".to_owned(),
+            cloud: Some((url, credentials)),
+            rest: rest.to_owned(),
+            ..EdgeConfig::default()
+        };
+        let edge = Edge::start(&scratch, &config)?;
+        let api = cloud.api(Some(&token));
+        Ok(Self { edge, api, gateway, _cloud: cloud, scratch })
+    }
+
+    /// Every sample of a signal of `dut` in the cloud, the oldest first.
+    fn samples(&self, signal: &str) -> Result<Vec<Value>> {
+        let path = format!("/v1/signals/{}.dut.{signal}/samples", self.gateway);
+        let reply = self.api.get_as(&path, "application/x-ndjson")?;
+        if reply.status == 404 {
+            return Ok(Vec::new());
         }
-        let kind = if confirmable { Kind::Confirmable } else { Kind::NonConfirmable };
-        ensure!(gateway.sent(kind) == count, "{:?}", gateway.seen());
-        let answers = if confirmable { Kind::Acknowledgement } else { Kind::NonConfirmable };
-        ensure!(gateway.received(answers) == count, "{:?}", gateway.seen());
+        ensure!(reply.status == 200, "{path} was answered {}: {}", reply.status, reply.text);
+        reply.text.lines().map(|line| serde_json::from_str(line).context("NDJSON")).collect()
+    }
+
+    /// Until the cloud has a sample of this signal that is as `is_it` wants.
+    fn arrives(&self, signal: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value> {
+        until(&format!("a sample of `{signal}`"), PATIENCE, || {
+            Ok(self.samples(signal)?.into_iter().find(|sample| is_it(sample)))
+        })
+    }
+
+    /// Writes by a command, and gives how it ended.
+    fn command(&self, signal: &str, value: &Value) -> Result<Value> {
+        let body = json!({
+            "gateway": self.gateway, "device": "dut", "signal": signal, "value": value,
+            "verify": true,
+        });
+        let command = self.api.post("/v1/commands", &body)?.good("the command")?;
+        let path = format!("/v1/commands/{}", text(&command, "id")?);
+        until("the end of the command", PATIENCE, || {
+            let command = self.api.json(&path)?;
+            let is_open = command.get("open").and_then(Value::as_bool);
+            Ok((is_open == Some(false)).then_some(command))
+        })
+    }
+}
+
+fn device(profile: &str, at: &str, more: &str) -> String {
+    format!(
+        "[[device]]\nname = \"dut\"\nprofile = \"{profile}\"\ncoap = \"coap://{at}\"\n\
+         every = \"300 ms\"\ntimeout = \"2 s\"\n{more}"
+    )
+}
+
+fn aiocoap(scratch: &Scratch, arguments: &[&str]) -> Result<Pymodbus> {
+    Ok(Pymodbus::start_script("aiocoap_server.py", scratch.path(), arguments)?.0)
+}
+
+fn is_good(sample: &Value) -> bool {
+    sample.get("quality") == Some(&json!("good"))
+}
+
+/// Nothing came twice: times only grow.
+fn is_in_order(samples: &[Value]) -> Result<()> {
+    let times: Vec<_> = samples.iter().filter_map(|sample| sample.get("at")?.as_str()).collect();
+    ensure!(times.len() == samples.len(), "a sample without a time");
+    ensure!(times.windows(2).all(|pair| pair[0] < pair[1]), "not in order: {times:?}");
+    Ok(())
+}
+
+#[test]
+fn a_coap_device_is_read_observed_and_written_from_the_cloud() -> Result<()> {
+    let folder = Scratch::new("fieldgate-coap-device")?;
+    let server = aiocoap(&folder, &["--tick", "0.2"])?;
+    let field = Field::start("coap", &device(SENSOR, server.listen(), ""))?;
+    field.arrives("temperature", |sample| sample.get("value") == Some(&json!(21.5)))?;
+    field.arrives("hum", |sample| sample.get("value").and_then(Value::as_f64) == Some(43.0))?;
+
+    // The counter is told by the device itself: each of its values comes, and none comes twice.
+    until("notifications", PATIENCE, || {
+        let status = field.edge.status()?;
+        let told = status.pointer("/devices/0/notifications").and_then(Value::as_u64);
+        Ok(told.filter(|told| *told > 5))
+    })?;
+    let counts = until("counted samples", PATIENCE, || {
+        let samples = field.samples("count")?;
+        Ok((samples.len() > 8).then_some(samples))
+    })?;
+    let counts: Vec<_> =
+        counts.iter().filter_map(|sample| sample.get("value")?.as_u64()).skip(2).collect();
+    ensure!(counts.windows(2).all(|pair| pair[0] + 1 == pair[1]), "counted {counts:?}");
+
+    let ended = field.command("led", &json!(true))?;
+    ensure!(ended.get("state") == Some(&json!("done")), "the command ended as {ended}");
+    field.arrives("led", |sample| sample.get("value") == Some(&json!(true)))?;
+    Ok(())
+}
+
+#[test]
+fn a_host_that_dies_and_comes_back_changes_quality_and_nothing_comes_twice() -> Result<()> {
+    let folder = Scratch::new("fieldgate-coap-dies")?;
+    let port = free_port()?.to_string();
+    let mut server = aiocoap(&folder, &["--port", &port])?;
+    let field = Field::start("coap-dies", &device(SENSOR, server.listen(), ""))?;
+    field.arrives("count", is_good)?;
+    field.arrives("temperature", is_good)?;
+    server.process().kill()?;
+    for signal in ["temperature", "count"] {
+        field.arrives(signal, |sample| {
+            let quality = sample.get("quality").and_then(Value::as_str);
+            matches!(quality, Some("no_answer" | "link_down"))
+        })?;
+    }
+    let status = field.edge.status()?;
+    let state = status.pointer("/devices/0/state").and_then(Value::as_str);
+    ensure!(matches!(state, Some("silent" | "link_down")), "the device is {state:?}");
+
+    let _again = aiocoap(&folder, &["--port", &port])?;
+    for signal in ["temperature", "count"] {
+        until(&format!("`{signal}` to be good again"), PATIENCE, || {
+            Ok(field.samples(signal)?.last().filter(|sample| is_good(sample)).map(drop))
+        })?;
+        is_in_order(&field.samples(signal)?)?;
     }
     Ok(())
 }
 
-#[tokio::test]
-async fn libcoap_serves_each_method_confirmable_and_not() -> Result<()> {
-    let scratch = Scratch::new("fieldgate-coap-methods")?;
-    let server = CoapServer::libcoap(scratch.path(), &["-d", "10"])?;
-    each_method(server.listen(), "dyn", &["dyn"]).await
+#[test]
+fn libcoaps_server_is_read_observed_and_written_and_what_it_lacks_is_named() -> Result<()> {
+    let folder = Scratch::new("fieldgate-libcoap")?;
+    let server = CoapServer::libcoap(folder.path(), &["-d", "10"])?;
+    let scratch = Scratch::new("fieldgate-libcoap-edge")?;
+    fs::write(scratch.folder("alone/profiles")?.join("dut.toml"), LIBCOAP)?;
+    let rest = device("dut", &server.listen().to_string(), "");
+    let config = EdgeConfig { name: "alone".to_owned(), rest, ..EdgeConfig::default() };
+    let edge = Edge::start(&scratch, &config)?;
+    let observed = "/devices/0/notifications";
+    until("notifications of the time", PATIENCE, || {
+        let told = edge.status()?.pointer(observed).and_then(Value::as_u64);
+        Ok(told.filter(|told| *told > 1))
+    })?;
+    let explained = edge.verb(&["explain", "dut", "missing"])?;
+    ensure!(explained.stdout.contains("coap_4.04"), "explain said: {}", explained.stdout);
+    ensure!(explained.stdout.contains("4.04 not found"), "explain said: {}", explained.stdout);
+
+    let dry = edge.verb(&["write", "dut", "data", "17", "--dry-run"])?;
+    ensure!(dry.stdout.contains("PUT /example_data text = 17"), "it said: {}", dry.stdout);
+    edge.verb(&["write", "dut", "data", "17", "--yes"])?.good("the write")?;
+    let read = edge.verb(&["read", "dut", "data", "--json"])?.good("the read")?;
+    let read: Value = serde_json::from_str(&read)?;
+    ensure!(read.pointer("/signals/0/value") == Some(&json!(17)), "it reads {read}");
+    Ok(())
 }
 
-#[tokio::test]
-async fn aiocoap_serves_each_method_confirmable_and_not() -> Result<()> {
-    let scratch = Scratch::new("fieldgate-aiocoap-methods")?;
-    let server = CoapServer::aiocoap(scratch.path())?;
-    each_method(server.listen(), "test", &["test"]).await
-}
+#[test]
+fn what_a_device_posts_is_durable_before_it_hears_so_and_comes_once() -> Result<()> {
+    let port = free_port()?;
+    // The device itself is never reached: it only pushes, from an address of its own.
+    let rest =
+        format!("[coap]\nlisten = \"127.0.0.1:{port}\"\n{}", device(SENSOR, "127.0.0.7", ""));
+    let mut field = Field::start("coap-push", &rest)?;
+    let url = format!("coap://127.0.0.1:{port}/push");
+    let folder = field.scratch.folder("posts")?;
+    let post = |from: &str, url: &str, payload: &str| coap_post(&folder, from, url, 110, payload);
 
-#[tokio::test]
-async fn an_answer_that_takes_long_comes_apart_and_nothing_is_repeated_meanwhile() -> Result<()> {
-    let scratch = Scratch::new("fieldgate-coap-separate")?;
-    let libcoap = CoapServer::libcoap(scratch.path(), &[])?;
-    let aiocoap = CoapServer::aiocoap(scratch.path())?;
-    let apart = CoapRequest { query: vec!["3".to_owned()], ..get(&["async"]) };
-    for (peer, request, payload) in
-        [(libcoap.listen(), apart, "done"), (aiocoap.listen(), get(&["separate"]), "apart")]
+    // One pack, whose records name their own time: what comes again is known by it.
+    let now = fieldgate_tests::harness::now_millis() / 1000 - 60;
+    let pack = format!(r#"[{{"n":"temp","bt":{now},"v":20.25}},{{"n":"count","v":7}}]"#);
+    for _ in 0..2 {
+        ensure!(post("127.0.0.7", &url, &pack)? == "2.04", "the pack was not taken");
+    }
+    field.edge.kill()?;
+    field.edge.restart()?;
+    field.arrives("pushed_temp", |sample| sample.get("value") == Some(&json!(20.25)))?;
+    field.arrives("pushed_count", |sample| sample.get("value") == Some(&json!(7)))?;
+    let temps = field.samples("pushed_temp")?;
+    ensure!(temps.len() == 1, "one sample was posted twice and stands there as {temps:?}");
+
+    // Nobody else, nothing else, nowhere else.
+    ensure!(post("127.0.0.8", &url, &pack)?.starts_with('4'), "a stranger was listened to");
+    ensure!(post("127.0.0.7", &url, "[{]")? == "4.00", "what is no pack was taken");
+    let elsewhere = format!("coap://127.0.0.1:{port}/elsewhere");
+    ensure!(post("127.0.0.7", &elsewhere, &pack)? == "4.04", "another path was taken");
+    let status = field.edge.status()?;
+    for (counter, least) in
+        [("push_unknown_peers", 1), ("push_malformed", 1), ("push_unknown_paths", 1)]
     {
-        let mut gateway = Gateway::open(USUAL())?;
-        let found = gateway.expect(peer, request, Code::CONTENT).await?;
-        ensure!(found == payload.as_bytes(), "{found:?}");
-        // The empty acknowledgement ended repetition; the answer was acknowledged.
-        ensure!(gateway.sent(Kind::Confirmable) == 1, "{:?}", gateway.seen());
-        ensure!(gateway.sent(Kind::Acknowledgement) == 1, "{:?}", gateway.seen());
-        ensure!(gateway.endpoint.counters().retransmissions == 0);
+        let count = status.pointer(&format!("/coap/{counter}")).and_then(Value::as_u64);
+        ensure!(count >= Some(least), "`{counter}` is {count:?}");
     }
+    let last = field.samples("pushed_temp")?;
+    ensure!(last.iter().all(is_good), "a refused push changed a signal: {last:?}");
     Ok(())
 }
 
-#[tokio::test]
-async fn tokens_paths_and_arguments_arrive_as_they_were_meant() -> Result<()> {
-    let scratch = Scratch::new("fieldgate-coap-options")?;
-    let server = CoapServer::aiocoap(scratch.path())?;
-    let mut gateway = Gateway::open(USUAL())?;
-    let path = gateway.expect(server.listen(), get(&["a", "b", "c"]), Code::CONTENT).await?;
-    ensure!(path == b"a/b/c", "{path:?}");
-    let query = ["first=1", "second=2", "third=ä&3"].map(str::to_owned).to_vec();
-    let request = CoapRequest { query, ..get(&["query"]) };
-    let found = gateway.expect(server.listen(), request, Code::CONTENT).await?;
-    ensure!(found == "first=1&second=2&third=ä&3".as_bytes(), "{found:?}");
-    let accept = Some(ContentFormat::TEXT);
-    let response = gateway.ask(server.listen(), CoapRequest { accept, ..get(&["held"]) }).await?;
-    ensure!(response.content_format == Some(ContentFormat::TEXT), "{response:?}");
-    ensure!(response.payload == b"21.5" && response.max_age == Millis::from_secs(60));
-    let missing = gateway.ask(server.listen(), get(&["no", "such"])).await?;
-    ensure!(missing.code == Code::NOT_FOUND, "{missing:?}");
-    let tokens: Vec<usize> =
-        gateway.seen().iter().map(|(_, message)| message.token.bytes().len()).collect();
-    ensure!(tokens.iter().all(|length| *length == 8), "{tokens:?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_network_that_loses_a_third_of_all_costs_repetitions_and_no_answer() -> Result<()> {
-    let scratch = Scratch::new("fieldgate-coap-lossy")?;
-    let server = CoapServer::libcoap(scratch.path(), &["-l", "30%"])?;
-    let gateway = Gateway::open(fast())?;
-    for _ in 0..25 {
-        gateway.expect(server.listen(), get(&["time"]), Code::CONTENT).await?;
-    }
-    let counters = gateway.endpoint.counters();
-    ensure!(counters.retransmissions > 0 && counters.answers == 25, "{counters:?}");
-    // What is not confirmable is lost, or not; each ends, and the next one is not harmed.
-    let mut answered = 0;
-    for _ in 0..40 {
-        let deadline = Clock.now() + Millis(300);
-        let request = CoapRequest { confirmable: false, deadline, ..get(&["time"]) };
-        match gateway.endpoint.request(server.listen(), request).await {
-            Ok(response) => answered += usize::from(response.code == Code::CONTENT),
-            Err(error) => ensure!(error == RequestError::Timeout, "{error}"),
-        }
-    }
-    ensure!(answered > 0 && answered < 40, "{answered} of 40");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_separate_answer_survives_a_network_that_loses() -> Result<()> {
-    let scratch = Scratch::new("fieldgate-coap-lossy-apart")?;
-    let server = CoapServer::libcoap(scratch.path(), &["-l", "30%"])?;
-    let gateway = Gateway::open(fast())?;
-    let request = CoapRequest { query: vec!["1".to_owned()], ..get(&["async"]) };
-    let found = gateway.expect(server.listen(), request, Code::CONTENT).await?;
-    ensure!(found == b"done", "{found:?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_peer_that_is_not_there_is_known_at_once() -> Result<()> {
-    let gateway = Gateway::open(USUAL())?;
-    let nobody = SocketAddr::from(([127, 0, 0, 1], free_udp_port()?));
-    let begun = Clock.now();
-    let error = gateway.endpoint.request(nobody, get(&["x"])).await.expect_err("nobody there");
-    ensure!(error == RequestError::Unreachable, "{error}");
-    // Long before the first repetition, even on a loaded machine.
-    ensure!(Clock.now().since(begun) < Millis::from_secs(30), "the deadline is a minute away");
-    ensure!(gateway.endpoint.counters().unreachable == 1);
-    // Another one is not concerned.
-    let scratch = Scratch::new("fieldgate-coap-nobody")?;
-    let server = CoapServer::libcoap(scratch.path(), &[])?;
-    for _ in 0..5 {
-        let (lost, found) = tokio::join!(
-            gateway.endpoint.request(nobody, get(&["x"])),
-            gateway.endpoint.request(server.listen(), get(&["time"])),
-        );
-        ensure!(lost == Err(RequestError::Unreachable), "{lost:?}");
-        ensure!(found.as_ref().is_ok_and(|it| it.code == Code::CONTENT), "{found:?}");
-    }
-    Ok(())
-}
-
-async fn links(gateway: &Gateway, peer: SocketAddr) -> Result<Vec<Link>> {
-    let mut discovery = gateway.endpoint.discover(peer, PATIENCE).await?;
-    let found = discovery.next().await;
-    let found = found.ok_or_else(|| anyhow::anyhow!("nobody answered"))?;
-    ensure!(found.peer == peer);
-    Ok(found.links?)
-}
-
-#[tokio::test]
-async fn the_resources_of_both_peers_are_discovered() -> Result<()> {
-    let scratch = Scratch::new("fieldgate-coap-links")?;
-    let libcoap = CoapServer::libcoap(scratch.path(), &[])?;
-    let aiocoap = CoapServer::aiocoap(scratch.path())?;
-    let gateway = Gateway::open(USUAL())?;
-    let found = links(&gateway, libcoap.listen()).await?;
-    let time = found.iter().find(|link| link.target == "/time");
-    let is_ticks = |link: &&Link| link.resource_types().any(|kind| kind == "ticks");
-    ensure!(time.filter(is_ticks).is_some_and(Link::is_observable), "{found:?}");
-    let found = links(&gateway, aiocoap.listen()).await?;
-    let observable = found.iter().filter(|link| link.is_observable()).count();
-    ensure!(observable == 3 && found.iter().any(|link| link.target == "/a/b/c"), "{found:?}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn resources_can_be_asked_for_by_their_kind() -> Result<()> {
-    let scratch = Scratch::new("fieldgate-coap-filter")?;
-    let server = CoapServer::libcoap(scratch.path(), &[])?;
-    let mut gateway = Gateway::open(USUAL())?;
-    let query = vec!["rt=ticks".to_owned()];
-    let request = CoapRequest { query, ..get(&[".well-known", "core"]) };
-    let response = gateway.ask(server.listen(), request).await?;
-    ensure!(response.content_format == Some(ContentFormat::LINK_FORMAT), "{response:?}");
-    let found = fieldgate_coap::link::parse(&response.payload)?;
-    ensure!(found.len() == 1 && found[0].target == "/time", "{found:?}");
-    let asked = gateway.seen()[0].1.options.first(OptionNumber::URI_QUERY).map(<[u8]>::to_vec);
-    ensure!(asked == Some(b"rt=ticks".to_vec()));
+#[test]
+fn a_trace_of_a_host_shows_its_datagrams_in_words_and_hex() -> Result<()> {
+    let folder = Scratch::new("fieldgate-coap-trace")?;
+    let server = aiocoap(&folder, &[])?;
+    let scratch = Scratch::new("fieldgate-coap-trace-edge")?;
+    let rest = device(SENSOR, server.listen(), "");
+    let config = EdgeConfig { name: "alone".to_owned(), rest, ..EdgeConfig::default() };
+    let edge = Edge::start(&scratch, &config)?;
+    let url = format!("coap://{}", server.listen());
+    let traced = edge.verb(&["trace", &url, "--for", "2s"])?.good("the trace")?;
+    ensure!(traced.contains("GET /temp, accepts text/plain"), "traced: {traced}");
+    ensure!(traced.contains("2.05 content, is text/plain, `21.5`"), "traced: {traced}");
     Ok(())
 }

@@ -26,7 +26,7 @@ fn sent_blocks(gateway: &mut Gateway, number: OptionNumber) -> Vec<Block> {
 #[tokio::test]
 async fn a_long_answer_comes_in_blocks_of_the_size_that_we_ask_for_first() -> Result<()> {
     let scratch = Scratch::new("fieldgate-coap-block-early")?;
-    let server = CoapServer::aiocoap(scratch.path())?;
+    let server = CoapServer::plugtest(scratch.path())?;
     for bytes in [16, 64, 512, 1_024] {
         let mut gateway = Gateway::open(Transmission::default())?;
         let block_size = Some(BlockSize::at_most(bytes));
@@ -44,7 +44,7 @@ async fn a_long_answer_comes_in_blocks_of_the_size_that_we_ask_for_first() -> Re
 #[tokio::test]
 async fn a_long_answer_comes_in_blocks_of_the_size_that_the_peer_chooses() -> Result<()> {
     let scratch = Scratch::new("fieldgate-coap-block-late")?;
-    let server = CoapServer::aiocoap(scratch.path())?;
+    let server = CoapServer::plugtest(scratch.path())?;
     let mut gateway = Gateway::open(Transmission::default())?;
     let found = gateway.expect(server.listen(), get(&["large"]), Code::CONTENT).await?;
     ensure!(found == pattern(5_000), "{} bytes", found.len());
@@ -59,7 +59,7 @@ async fn a_long_answer_comes_in_blocks_of_the_size_that_the_peer_chooses() -> Re
 async fn a_long_payload_is_put_in_blocks_and_read_back_from_both_peers() -> Result<()> {
     let scratch = Scratch::new("fieldgate-coap-block-put")?;
     let libcoap = CoapServer::libcoap(scratch.path(), &["-d", "10"])?;
-    let aiocoap = CoapServer::aiocoap(scratch.path())?;
+    let aiocoap = CoapServer::plugtest(scratch.path())?;
     for (peer, path) in [(libcoap.listen(), "example_data"), (aiocoap.listen(), "large-update")] {
         for (length, bytes) in [(65, 64), (4_000, 64), (5_000, 1_024), (1_024, 1_024)] {
             let mut gateway = Gateway::open(Transmission::default())?;
@@ -82,7 +82,7 @@ async fn a_long_payload_is_put_in_blocks_and_read_back_from_both_peers() -> Resu
 #[tokio::test]
 async fn a_long_payload_is_posted_in_blocks() -> Result<()> {
     let scratch = Scratch::new("fieldgate-coap-block-post")?;
-    let server = CoapServer::aiocoap(scratch.path())?;
+    let server = CoapServer::plugtest(scratch.path())?;
     let gateway = Gateway::open(Transmission::default())?;
     let post = send(Method::Post, &["large-create"], &pattern(3_000));
     let found = gateway.expect(server.listen(), post, Code::CREATED).await?;

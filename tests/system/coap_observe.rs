@@ -38,7 +38,7 @@ fn number(payload: &[u8]) -> Result<u32> {
 #[tokio::test]
 async fn each_change_of_a_resource_of_aiocoap_comes_once_and_in_order() -> Result<()> {
     let scratch = Scratch::new("fieldgate-coap-observe")?;
-    let server = CoapServer::aiocoap(scratch.path())?;
+    let server = CoapServer::plugtest(scratch.path())?;
     let mut gateway = Gateway::open(Transmission::default())?;
     let mut observation = observe(&gateway, server.listen(), "obs").await?;
     let mut before = number(&fresh(&mut observation).await?)?;
@@ -73,7 +73,7 @@ async fn libcoap_notifies_confirmable_and_not() -> Result<()> {
 #[tokio::test]
 async fn an_observation_that_is_dropped_is_ended_at_the_peer() -> Result<()> {
     let scratch = Scratch::new("fieldgate-coap-observe-stop")?;
-    let mut server = CoapServer::aiocoap(scratch.path())?;
+    let mut server = CoapServer::plugtest(scratch.path())?;
     let mut gateway = Gateway::open(Transmission::default())?;
     let mut observation = observe(&gateway, server.listen(), "obs").await?;
     fresh(&mut observation).await?;
@@ -95,7 +95,7 @@ async fn an_observation_that_is_dropped_is_ended_at_the_peer() -> Result<()> {
 #[tokio::test]
 async fn a_resource_that_goes_ends_its_observation_with_the_reason() -> Result<()> {
     let scratch = Scratch::new("fieldgate-coap-observe-gone")?;
-    let server = CoapServer::aiocoap(scratch.path())?;
+    let server = CoapServer::plugtest(scratch.path())?;
     let gateway = Gateway::open(Transmission::default())?;
     let mut observation = observe(&gateway, server.listen(), "obs-once").await?;
     loop {
@@ -114,7 +114,7 @@ async fn a_resource_that_goes_ends_its_observation_with_the_reason() -> Result<(
 #[tokio::test]
 async fn a_resource_that_cannot_be_observed_is_read_once_and_said_to_be_so() -> Result<()> {
     let scratch = Scratch::new("fieldgate-coap-observe-held")?;
-    let server = CoapServer::aiocoap(scratch.path())?;
+    let server = CoapServer::plugtest(scratch.path())?;
     let gateway = Gateway::open(Transmission::default())?;
     let mut observation = observe(&gateway, server.listen(), "held").await?;
     ensure!(fresh(&mut observation).await? == b"21.5");
@@ -168,7 +168,7 @@ async fn a_server_that_is_gone_is_told_to_whoever_observes() -> Result<()> {
 #[tokio::test]
 async fn a_server_whose_observer_is_gone_is_told_so_with_a_reset() -> Result<()> {
     let scratch = Scratch::new("fieldgate-coap-observe-reset")?;
-    let mut server = CoapServer::aiocoap(scratch.path())?;
+    let mut server = CoapServer::plugtest(scratch.path())?;
     // Whoever had this port before observed `/obs`, and was killed without a word.
     let before = UdpSocket::bind("127.0.0.1:0").context("no socket")?;
     let request = b"\x44\x01\x00\x01TOKN\x60\x53obs";
@@ -189,7 +189,7 @@ async fn a_server_whose_observer_is_gone_is_told_so_with_a_reset() -> Result<()>
 #[tokio::test]
 async fn a_long_resource_is_observed_whole() -> Result<()> {
     let scratch = Scratch::new("fieldgate-coap-observe-large")?;
-    let server = CoapServer::aiocoap(scratch.path())?;
+    let server = CoapServer::plugtest(scratch.path())?;
     let gateway = Gateway::open(Transmission::default())?;
     let mut observation = observe(&gateway, server.listen(), "obs-large").await?;
     for _ in 0..3 {

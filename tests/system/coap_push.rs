@@ -34,7 +34,9 @@ impl Pushed {
     /// Runs libcoap's client beside the gateway.
     fn client(&self, arguments: &[&str], path: &str) -> tokio::task::JoinHandle<Result<Ended>> {
         let url = format!("coap://{}/{path}", self.gateway.endpoint.local());
-        let mut arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
+        let usual = ["-B", "20", "-v", "6"];
+        let all = usual.iter().chain(arguments);
+        let mut arguments: Vec<String> = all.map(|it| (*it).to_owned()).collect();
         arguments.push(url);
         let folder = self.folder.clone();
         tokio::task::spawn_blocking(move || {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::process::{Ended, Process};
+use super::process::Process;
 use super::repository;
-use super::wait::until;
+use super::wait::{free_udp_port, until};
 
 /// Python takes a second to load aiocoap; this is for a loaded machine.
 const START_AT_MOST: Duration = Duration::from_secs(30);
@@ -42,12 +42,21 @@ impl CoapServer {
 
     /// Starts `tests/system/aiocoap_server.py`.
     pub fn aiocoap(folder: &Path) -> Result<Self> {
+        Self::start_script("aiocoap_server.py", folder)
+    }
+
+    /// Starts `tests/system/aiocoap_plugtest.py`.
+    pub fn plugtest(folder: &Path) -> Result<Self> {
+        Self::start_script("aiocoap_plugtest.py", folder)
+    }
+
+    fn start_script(script: &str, folder: &Path) -> Result<Self> {
         let root = repository();
         let python = root.join("tests/.venv/bin/python");
         if !python.is_file() {
             bail!("`tests/.venv` is not there; `tests/run` makes it");
         }
-        let script = root.join("tests/system/aiocoap_server.py");
+        let script = root.join("tests/system").join(script);
         let mut process = Process::start("aiocoap", &python, [script], folder)?;
         let line = process.first_json_line(START_AT_MOST)?;
         let listen = line.get("listen").and_then(Value::as_str).context("no `listen`")?;
@@ -78,18 +87,6 @@ impl CoapServer {
         })?;
         Ok(self)
     }
-}
-
-/// Runs `coap-client-notls` to its end. It ends well also when it got no answer: look at what it says.
-pub fn coap_client(folder: &Path, arguments: &[&str]) -> Result<Ended> {
-    let usual = ["-B", "20", "-v", "6"].into_iter().chain(arguments.iter().copied());
-    Process::run(Path::new("/usr/bin/coap-client-notls"), usual, folder)
-}
-
-/// A loopback UDP port that was free a moment ago, for programs that cannot choose one themselves.
-pub fn free_udp_port() -> Result<u16> {
-    let socket = UdpSocket::bind(loopback(0)).context("no loopback port to be had")?;
-    Ok(socket.local_addr().context("a bound socket has an address")?.port())
 }
 
 fn loopback(port: u16) -> SocketAddr {

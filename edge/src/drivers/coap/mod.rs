@@ -22,6 +22,12 @@ mod security;
 mod socket;
 mod task;
 
+/// What a datagram is made of, for those who put it into words.
+pub mod describe {
+    pub use fieldgate_coap::message::{Kind, Message};
+    pub use fieldgate_coap::option::OptionNumber;
+}
+
 pub use fieldgate_coap::block::BlockSize;
 pub use fieldgate_coap::code::{Code, Method};
 pub use fieldgate_coap::counters::EndpointCounters;
