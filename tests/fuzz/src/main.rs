@@ -7,6 +7,8 @@
 
 #[path = "../../../shared/modbus/tests/suite/any_bytes.rs"]
 mod any_bytes;
+#[path = "../../../shared/coap/tests/suite/any_bytes.rs"]
+mod any_datagram;
 #[path = "../../../shared/wire/tests/wire/any_bytes.rs"]
 mod any_message;
 #[path = "../../../shared/rules/tests/payload/any_bytes.rs"]
@@ -29,9 +31,9 @@ use import::{Format, Options};
 /// What a decoder is fed with: bytes, and the lengths of the pieces in which they come.
 type Target = fn(&[u8], Pieces<'_>);
 
-/// The targets by name: of the Modbus ones, also that of their folder below
-/// `shared/modbus/corpus/`.
-const TARGETS: [(&str, Target); 15] = [
+/// The targets by name: of the Modbus and CoAP ones, also that of their folder below
+/// `shared/modbus/corpus/` or `shared/coap/corpus/`.
+const TARGETS: [(&str, Target); 18] = [
     ("tcp", any_bytes::tcp),
     ("rtu", any_bytes::rtu),
     ("ascii", any_bytes::ascii),
@@ -39,6 +41,9 @@ const TARGETS: [(&str, Target); 15] = [
     ("request", any_bytes::request),
     ("client", any_script::client),
     ("wire", |bytes, _| any_message::check_all(bytes)),
+    ("message", |bytes, _| any_datagram::message(bytes)),
+    ("links", |bytes, _| any_datagram::links(bytes)),
+    ("datagrams", |bytes, _| any_datagram::datagrams(bytes)),
     ("json", |bytes, _| any_payload::any_json(bytes)),
     ("cbor", |bytes, _| any_payload::any_cbor(bytes)),
     ("senml", |bytes, _| any_payload::any_senml(bytes)),

@@ -33,6 +33,8 @@ const SESSIONS_MAX: usize = 4_096;
 const WAITING_MAX: usize = 16;
 /// How long a handshake may take. It has six flights, and a slow device takes a second for each.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(20);
+/// A peer that answered so long ago is not merely slow with one resource.
+const SILENT_FOR: Duration = Duration::from_secs(2);
 /// Longest record: a datagram and what DTLS adds to it.
 const RECORD_MAX: usize = 4_096 + 64;
 /// Longest record that is sent; blocks of 1,024 bytes fit with what they say.
@@ -68,6 +70,8 @@ struct Session {
     is_open: bool,
     /// It cannot go on.
     is_dead: bool,
+    /// The peer speaks DTLS, whatever it says.
+    is_answered: bool,
     waiting: VecDeque<Vec<u8>>,
     identity: Arc<OnceLock<PskIdentity>>,
     begun: Instant,
@@ -186,6 +190,21 @@ impl Secured {
         session.identity.get().cloned()
     }
 
+    /// Whether the peer answers our handshake and does not finish it. With a wrong key, DTLS goes on in
+    /// silence: what cannot be decrypted could be anybody's.
+    pub(super) fn is_refused(&self, peer: SocketAddr) -> bool {
+        self.sessions.get(&peer).is_some_and(Session::is_refused)
+    }
+
+    /// A request had no answer. If nothing else of the peer could be decrypted lately, it may have
+    /// forgotten the session.
+    pub(super) fn forget_silent(&mut self, peer: SocketAddr) {
+        let session = self.sessions.get(&peer);
+        if session.is_some_and(|session| session.heard_at.elapsed() >= SILENT_FOR) {
+            self.forget(peer);
+        }
+    }
+
     /// The peer may have forgotten the session: the next message begins another one.
     pub(super) fn forget(&mut self, peer: SocketAddr) {
         if self.sessions.get(&peer).is_some_and(|session| session.is_client) {
@@ -255,7 +274,8 @@ impl Secured {
             Fed::Goes | Fed::Opened => {}
             Fed::Ended => {
                 let session = self.sessions.remove(&peer);
-                if session.is_some_and(|session| session.is_client && !session.is_open) {
+                // Who was silent all the time has refused nothing; the machine will call it silent.
+                if session.is_some_and(|session| session.is_refused()) {
                     self.events.push_back(Layered::Refused(peer));
                 }
             }
@@ -297,6 +317,7 @@ impl Session {
             is_client,
             is_open: false,
             is_dead: false,
+            is_answered: false,
             waiting,
             identity,
             begun: now,
@@ -305,8 +326,12 @@ impl Session {
         }
     }
 
+    fn is_refused(&self) -> bool {
+        self.is_client && self.is_answered && !self.is_open
+    }
+
     fn feed(&mut self, bytes: &[u8], now: Instant) {
-        self.heard_at = now;
+        self.is_answered = true;
         // An error is the end, which the next look at it finds.
         let fed = self.dtls.handle_timeout(now).and_then(|()| self.dtls.handle_packet(bytes));
         if fed.is_err() {
@@ -331,11 +356,12 @@ impl Session {
                     events.push_back(Layered::Transmit(peer, bytes.to_vec()));
                 }
                 Output::ApplicationData(bytes) => {
+                    self.heard_at = now;
                     events.push_back(Layered::Received(peer, bytes.to_vec()));
                 }
                 Output::BufferTooSmall { needed } => buffer.resize(needed, 0),
                 Output::Connected => {
-                    (self.is_open, fed) = (true, Fed::Opened);
+                    (self.is_open, self.heard_at, fed) = (true, now, Fed::Opened);
                     for bytes in self.waiting.drain(..) {
                         self.dtls.send_application_data(&bytes).map(drop).unwrap_or_default();
                     }

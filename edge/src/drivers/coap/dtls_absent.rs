@@ -34,6 +34,14 @@ impl Secured {
         match *self {}
     }
 
+    pub(super) fn is_refused(&self, _: SocketAddr) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn forget_silent(&mut self, _: SocketAddr) {
+        match *self {}
+    }
+
     pub(super) fn forget(&mut self, _: SocketAddr) {
         match *self {}
     }

@@ -231,7 +231,8 @@ impl From<Failure> for RequestError {
     }
 }
 
-/// An open endpoint. It may be cloned; it closes when the last one is dropped.
+/// An open endpoint. It may be cloned; it closes when the last one, and the last of its observations,
+/// is dropped.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     commands: mpsc::Sender<Command>,
@@ -289,7 +290,7 @@ impl Endpoint {
     }
 
     /// Observes a resource, until the observation is dropped. Each registration may take `patience`;
-    /// the deadline of the request is that of the first.
+    /// the deadline of the request means nothing here.
     pub async fn observe(
         &self,
         peer: SocketAddr,

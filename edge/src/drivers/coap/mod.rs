@@ -7,7 +7,7 @@
 //! # Invariants
 //!
 //! - The task sleeps unless a datagram came, somebody asks, or something is due.
-//! - It ends when the last [`Endpoint`] is dropped.
+//! - It ends when the last [`Endpoint`] and the last [`Observation`] are dropped.
 
 mod discovery;
 #[cfg(feature = "coap-dtls")]

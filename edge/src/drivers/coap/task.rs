@@ -27,8 +27,6 @@ use crate::drivers::{Direction, Tapped};
 
 /// Pushes that may wait to be durable; each has its place among the replies.
 pub(super) const PUSHES_MAX: usize = 256;
-/// How an observation ends whose peer says nothing any more.
-const SILENT: Notification = Notification::Lost(Loss::Failed(Failure::Timeout));
 /// Datagrams taken at a time, so that a flood leaves room for those who ask.
 const RECEIVED_AT_A_TIME: usize = 64;
 
@@ -240,7 +238,18 @@ impl Task {
         is_any
     }
 
-    /// The peer may have restarted.
+    /// What a failure means where a session had to come first. After silence, the next request begins
+    /// another one: the peer may have restarted.
+    fn judged(&mut self, peer: SocketAddr, failure: Failure) -> Failure {
+        let Some(secured) = self.secured.as_mut().filter(|_| failure == Failure::Timeout) else {
+            return failure;
+        };
+        let is_refused = secured.is_refused(peer);
+        secured.forget_silent(peer);
+        if is_refused { Failure::Unauthenticated } else { failure }
+    }
+
+    /// The way to the peer ended.
     fn forget_session(&mut self, peer: SocketAddr) {
         if let Some(secured) = &mut self.secured {
             secured.forget(peer);
@@ -303,22 +312,19 @@ impl Task {
     fn done(&mut self, exchange: ExchangeId, outcome: Result<Response, Failure>) {
         self.discoveries.remove(&exchange);
         if let Some(Asked { peer, done }) = self.requests.remove(&exchange) {
-            if outcome == Err(Failure::Timeout) {
-                self.forget_session(peer);
-            }
+            let outcome = outcome.map_err(|failure| self.judged(peer, failure));
             // Who does not wait any more misses nothing.
             drop(done.send(outcome.map(Into::into).map_err(Into::into)));
         }
     }
 
-    fn tell(&mut self, observation: ObservationId, notification: Notification) {
+    fn tell(&mut self, observation: ObservationId, mut notification: Notification) {
         let Some(Observed { peer, told }) = self.observations.get(&observation) else { return };
-        let (peer, is_silent) = (*peer, notification == SILENT);
-        let told = told.send(notification);
-        if is_silent {
-            self.forget_session(peer);
+        let (peer, told) = (*peer, told.clone());
+        if let Notification::Lost(Loss::Failed(failure)) = notification {
+            notification = Notification::Lost(Loss::Failed(self.judged(peer, failure)));
         }
-        if told.is_err() {
+        if told.send(notification).is_err() {
             self.observations.remove(&observation);
             self.machine.forget(observation, self.clock.now());
         }

@@ -4,6 +4,7 @@
 mod any_bytes;
 mod attacks;
 mod blocks;
+mod corpus;
 mod kit;
 mod lossy;
 mod messages;
