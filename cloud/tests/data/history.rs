@@ -119,6 +119,7 @@ impl History {
                 reason: GapReason::BufferFull,
                 from: Millis(self.lives[number].at),
                 to: Millis(self.lives[number].at + 5_000),
+                summary: None,
             }),
             sort => {
                 let version = u8::from(rng.below(25) == 0);
