@@ -133,7 +133,7 @@ impl CoapDevice {
         (response.kind, response.id) = match request.kind {
             Kind::Confirmable => (Kind::Acknowledgement, request.id),
             Kind::NonConfirmable | Kind::Acknowledgement | Kind::Reset => {
-                (Kind::NonConfirmable, self.next_id())
+                (Kind::NonConfirmable, MessageId(self.next_id()))
             }
         };
         if self.chance.hits(self.faults.drop) {
