@@ -146,9 +146,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let bus_handles = spawn_buses(&config, &recovered.maps, &frames, clock, &mut buses);
     let (payloads, payloads_out) = mpsc::channel(PAYLOADS_MAX);
     let coap = Coap::start(&config, &payloads, &buffer, clock, &mut buses).await?;
-    let jobs = bus_handles.iter().map(|bus| bus.jobs.clone()).collect();
-    let host_jobs = coap.hosts.iter().map(|host| host.jobs.clone()).collect();
-    let targets = Targets::new(config.devices.clone().into(), jobs, host_jobs);
+    let targets = targets(&config, &bus_handles, &coap);
 
     let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
     let progress = watch::Sender::new(0);
@@ -287,6 +285,13 @@ fn spawn_buses(
         buses.spawn(modbus::run(setup, channels, clock));
     }
     handles
+}
+
+/// What can be read and written.
+fn targets(config: &Config, buses: &[BusHandle], coap: &Coap) -> Targets {
+    let buses = buses.iter().map(|bus| bus.jobs.clone()).collect();
+    let hosts = coap.hosts.iter().map(|host| host.jobs.clone()).collect();
+    Targets::new(config.devices.clone().into(), buses, hosts)
 }
 
 /// What a device has taught, if that was this device by unit id and version of its profile.
