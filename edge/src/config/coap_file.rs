@@ -56,3 +56,67 @@ pub(super) fn read_coap(root: &mut Fields<'_>, problems: &mut Vec<Problem>) -> C
     problems.extend(fields.finish());
     CoapConfig { listen: listen.map(|listen| listen.value) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Folder, GOOD, lines};
+    use super::super::{HostConfig, Place, load};
+
+    const SENSOR: &str = "profile = \"demo-coap-sensor\"\n";
+
+    #[test]
+    fn devices_of_one_url_share_a_host_and_others_have_their_own() {
+        let device = |name: &str, url: &str| {
+            format!("[[device]]\nname = \"{name}\"\n{SENSOR}coap = \"{url}\"\n")
+        };
+        let text = [
+            GOOD,
+            &device("a", "coap://192.0.2.20"),
+            &device("b", "coap://192.0.2.20:5683/"),
+            &device("c", "coap://[fe80::1]:1234"),
+            "[coap]\nlisten = \"127.0.0.1:5683\"\n",
+        ];
+        let folder = Folder::new();
+        let loaded = load(&folder.write("gate.toml", &text.concat())).expect("good");
+        assert_eq!(lines(&folder, &loaded.problems), [] as [&str; 0]);
+        let urls: Vec<_> = loaded.config.hosts.iter().map(HostConfig::url).collect();
+        assert_eq!(urls, ["coap://192.0.2.20:5683", "coap://[fe80::1]:1234"]);
+        let places: Vec<_> =
+            loaded.config.devices.iter().filter_map(|its| its.place.host()).collect();
+        assert_eq!(places, [0, 0, 1]);
+        assert!(matches!(loaded.config.devices[0].place, Place::Bus { .. }));
+        assert_eq!(loaded.config.coap.listen.map(|at| at.port()), Some(5683));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_coap_device_breaks_that_device_alone() {
+        for (device, expected) in [
+            ("coap = \"192.0.2.20\"\n", "`coap`: `192.0.2.20` is not a URL"),
+            ("coap = \"http://192.0.2.20\"\n", "`coap`: `http` is not CoAP"),
+            (
+                "coap = \"coap://a/temp\"\n",
+                "`coap`: `coap://a/temp` has more than a host and a port",
+            ),
+            ("coap = \"coap://a\"\nunit = 1\n", "has both `coap` and `unit`"),
+            ("bus = \"cabinet\"\nunit = 1\n", "`profile`: `demo-coap-sensor` is for CoAP devices"),
+        ] {
+            let folder = Folder::new();
+            let text = format!("{GOOD}[[device]]\nname = \"sensor\"\n{SENSOR}{device}");
+            let loaded = load(&folder.write("gate.toml", &text)).expect("the rest runs");
+            let found = lines(&folder, &loaded.problems);
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].ends_with(expected), "{found:?}, not {expected}");
+            assert_eq!((loaded.config.devices.len(), loaded.config.broken.len()), (1, 1));
+        }
+        let folder = Folder::new();
+        let text = format!(
+            "{GOOD}[[device]]\nname = \"b\"\nprofile = \"eastron-sdm630\"\ncoap = \"coap://a\"\n"
+        );
+        let loaded = load(&folder.write("gate.toml", &text)).expect("the rest runs");
+        let found = lines(&folder, &loaded.problems);
+        assert!(
+            found[0].ends_with("`profile`: `eastron-sdm630` is for Modbus devices"),
+            "{found:?}"
+        );
+    }
+}

@@ -31,6 +31,7 @@ mod resource_file;
 mod signal_file;
 mod signals_file;
 mod source_file;
+mod test_file;
 #[cfg(test)]
 mod tests;
 mod units;

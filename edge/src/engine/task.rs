@@ -106,10 +106,17 @@ pub async fn run(
                 task.take_payload(frame).await;
                 continue;
             }
-            Wake::Frame(None) | Wake::Payload(None) => {
-                polling &= !frames.is_closed();
-                receiving &= !payloads.is_closed();
-                if !polling && !receiving {
+            // What is in the other one is still to be taken.
+            Wake::Frame(None) => {
+                polling = false;
+                if !receiving {
+                    task.parsers.close();
+                }
+                continue;
+            }
+            Wake::Payload(None) => {
+                receiving = false;
+                if !polling {
                     task.parsers.close();
                 }
                 continue;

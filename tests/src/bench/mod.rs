@@ -16,6 +16,7 @@ mod idle;
 mod ingest;
 mod inside;
 mod mqtt;
+mod observe;
 mod over_mqtt;
 mod parse;
 mod peer;
@@ -41,7 +42,8 @@ use crate::harness::duration;
     name = "tests/bench",
     after_help = "Examples:\n  tests/bench poll\n  tests/bench poll --devices 100 --for 30s --json\n  \
                   tests/bench rate\n  tests/bench dead\n  tests/bench ingest --for 1m\n  \
-                  tests/bench query\n  tests/bench idle --for 1m\n  tests/bench coap\n  \
+                  tests/bench query\n  tests/bench idle --for 1m\n  tests/bench coap\n\
+                  tests/bench coap-observe --for 10s\n  \
                   tests/bench parse --for 10s"
 )]
 pub struct Options {
@@ -71,6 +73,12 @@ enum Work {
     },
     /// CoAP requests one after the other: our endpoint and libcoap's client, of the same libcoap server
     Coap,
+    /// Observed CoAP resources that each change once a second; the simulated device's cost apart
+    CoapObserve {
+        /// How many.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=5_000))]
+        resources: u16,
+    },
     /// Parses a second through the parsers' boundary, beside Luau with the same limits called bare
     Parse,
     /// One dead unit among 20 on a simulated line at 9600 Bd: what it costs the others
@@ -99,6 +107,7 @@ pub fn run(options: &Options) -> Result<()> {
         Work::Poll { devices } => poll::run(devices, options.length)?,
         Work::Rate { in_flight } => rate::run(in_flight, options.length)?,
         Work::Coap => coap::run(options.length)?,
+        Work::CoapObserve { resources } => observe::run(resources, options.length)?,
         Work::Parse => parse::run(options.length)?,
         Work::Dead => dead::run(options.length)?,
         Work::Encode => encode::run(options.length),

@@ -106,6 +106,11 @@ impl Host {
         let options = ScheduleOptions { dead_share: DEAD_SHARE, ..ScheduleOptions::default() };
         let schedule = Schedule::resume(polled.collect(), options, now);
         let (news, news_in) = mpsc::channel(NEWS_MAX);
+        let teller = Teller::new(channels.status);
+        if slots.is_empty() {
+            // Its devices only push: there is nothing to be reached.
+            teller.link(true);
+        }
         Self {
             peer: None,
             config: setup.host,
@@ -117,7 +122,7 @@ impl Host {
             observations: JoinSet::new(),
             news,
             news_in,
-            teller: Teller::new(channels.status),
+            teller,
             jobs_in: channels.jobs,
             payloads: channels.payloads,
             endpoints,
