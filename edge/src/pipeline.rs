@@ -131,7 +131,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let jobs = bus_handles.iter().map(|bus| bus.jobs.clone()).collect();
     let targets = Targets::new(config.devices.clone().into(), jobs);
 
-    let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
+    let (engine, requests) = Engine::channel();
     let progress = watch::Sender::new(0);
     let turns = progress.subscribe();
     let setup = EngineSetup {
@@ -140,8 +140,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
         flush: config.buffer.flush,
         clock,
     };
-    let engine_task = engine::run(setup, frames_out, requests_out, buffer.clone(), progress);
-    let engine = Engine::new(requests);
+    let engine_task = engine::run(setup, frames_out, requests, buffer.clone(), progress);
 
     let mut tasks: JoinSet<Ended> = JoinSet::new();
     let (stopping, stopped) = watch::channel(false);

@@ -16,6 +16,7 @@
 mod explain;
 pub(crate) mod live;
 pub(crate) mod message;
+pub(crate) mod parsers;
 mod raw;
 mod read;
 mod status;
@@ -175,6 +176,14 @@ async fn answer(peer: &mut Peer, ask: Ask, uid: u32, handles: &Handles) -> io::R
         }
         Ask::Explain { device, signal } => {
             let answer = Answer::from(explain::explain(handles, &device, &signal).await);
+            peer.send(&answer).await
+        }
+        Ask::ParserFrames { file } => {
+            let answer = Answer::from(parsers::frames(handles, &file).await);
+            peer.send(&answer).await
+        }
+        Ask::ParserReload { file, force } => {
+            let answer = Answer::from(parsers::reload(handles, &file, force, uid).await);
             peer.send(&answer).await
         }
         Ask::Trace { bus } => trace::trace(handles, bus.as_deref(), peer).await,
