@@ -295,7 +295,7 @@ impl Edge {
                     self.commands.push_back(message.command);
                 }
             }
-            DownKind::Watch => {}
+            DownKind::Watch | DownKind::Refuse => {}
         }
         self.drain(ground)?;
         self.work(ground)
@@ -352,7 +352,7 @@ impl Edge {
                 SenderEffect::Send { incarnation, stream, first } => {
                     self.send_batch((incarnation, stream), first, ground);
                 }
-                SenderEffect::SendGap { incarnation, stream, first, next } => {
+                SenderEffect::SendGap { incarnation, stream, first, next, .. } => {
                     self.send_gap((incarnation, stream), first, next, ground);
                 }
                 SenderEffect::Release { incarnation, stream, before } => {
@@ -381,6 +381,7 @@ impl Edge {
             software: "fieldgate/sim".to_owned(),
             at: ground.now,
             utc: None,
+            doubt: None,
         };
         publish(UpKind::Hello, fieldgate_wire::encode_hello(&hello), ground);
     }
@@ -406,7 +407,8 @@ impl Edge {
         let Some(chain) = ground.disk.chain_at(line, next).filter(|_| self.file_open) else {
             return self.sender.handle_absent(line.0, line.1, ground.now);
         };
-        let gap = Gap { reason: GapReason::BufferFull, from: Millis(0), to: ground.now };
+        let (reason, from) = (GapReason::BufferFull, Millis(0));
+        let gap = Gap { reason, from, to: ground.now, summary: None };
         let batch = Batch {
             incarnation: line.0,
             stream: line.1,

@@ -473,7 +473,11 @@ pub(crate) fn named_event(identity: Identity) -> Event {
 fn event_identity(record: &EventRecord) -> Option<Identity> {
     match &record.event {
         Event::Anchor { utc, .. } => Some(utc.0.cast_unsigned()),
-        Event::Alarm(_) | Event::Restart { .. } | Event::LocalWrite { .. } => None,
+        Event::Alarm(_)
+        | Event::Restart { .. }
+        | Event::Reset { .. }
+        | Event::LocalWrite { .. }
+        | Event::Command { .. } => None,
     }
 }
 

@@ -11,12 +11,15 @@ mod args;
 mod ask;
 mod bus_plan;
 mod check;
+mod coap_words;
+mod command;
 mod completions;
 mod decode;
 mod explain;
 mod failure;
 mod forecast;
 mod format;
+mod host_plan;
 mod line;
 mod man;
 mod parser;
@@ -34,6 +37,7 @@ mod signals;
 mod simulate;
 mod status;
 mod sunspec;
+mod sync;
 mod top;
 mod trace;
 mod transcript;
@@ -87,6 +91,8 @@ fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
         Verb::Explain(args) => explain::explain(&config, &args, talk),
         Verb::Trace(args) => trace::trace(&config, &args, talk),
         Verb::Top(args) => top::top(&config, &args, talk),
+        Verb::Sync(args) => sync::sync(&config, &args, talk),
+        Verb::Command { verb } => command::perform(&config, &verb, talk),
         Verb::Man { out } => man::man(out.as_deref()),
         Verb::Simulate(args) => simulate::simulate(&config, &args, talk),
         Verb::Profile { verb } => profile::perform(&config, &verb, talk),

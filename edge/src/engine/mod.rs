@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::parsers::{Backstop, Blocks, Comparison, KeptFrame, Swap, frame};
-pub use self::task::{EngineSetup, run};
+pub use self::task::{EngineInputs, EngineSetup, run};
 
 /// Requests that may wait; each is answered within one turn of the engine's loop.
 const REQUESTS_MAX: usize = 16;
@@ -78,6 +78,8 @@ pub struct Snapshot {
     pub parser_errors: Vec<(DeviceName, String)>,
     /// Frames that no parser took, and readings that no profile declares.
     pub skipped: u64,
+    /// Samples with a time of their own that had come before, and were not stored again.
+    pub duplicates: u64,
 }
 
 /// The requests of every [`Engine`] handle, for [`run`].

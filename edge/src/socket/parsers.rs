@@ -33,6 +33,9 @@ pub(crate) struct FrameText {
     pub(crate) co: TableText<bool>,
     #[serde(skip_serializing_if = "TableText::is_empty")]
     pub(crate) di: TableText<bool>,
+    /// The path of the resource that the payload is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resource: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payload: Option<String>,
     /// The same for bytes that are no text.
@@ -78,7 +81,7 @@ impl<T> TableText<T> {
 
 impl From<KeptFrame> for FrameText {
     fn from(kept: KeptFrame) -> Self {
-        let Blocks { hr, ir, co, di, payload, format } = kept.blocks;
+        let Blocks { hr, ir, co, di, resource, payload, format } = kept.blocks;
         Self {
             device: Some(kept.device.to_string()),
             at: Some(kept.at.0),
@@ -86,6 +89,7 @@ impl From<KeptFrame> for FrameText {
             ir: TableText::of(ir),
             co: TableText::of(co),
             di: TableText::of(di),
+            resource,
             payload: None,
             payload_hex: payload.map(|bytes| hex(&bytes)),
             format,

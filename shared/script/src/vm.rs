@@ -130,6 +130,9 @@ impl Vm {
         if let Some(format) = frame.format {
             table.raw_set("format", format)?;
         }
+        if let Some(resource) = frame.resource {
+            table.raw_set("resource", resource)?;
+        }
         Ok(table)
     }
 

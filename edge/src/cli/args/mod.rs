@@ -43,7 +43,7 @@ const TOP_EXAMPLES: &str = "\
 By what you are at:
   find out         scan, decode, read, trace
   describe         profile, parser, check, plan
-  run and look     run, status, top, watch, explain, write
+  run and look     run, status, top, watch, explain, write, sync, command
   rehearse         simulate
 
 Examples:
@@ -174,6 +174,21 @@ Examples:
 
 Keys: q ends, up and down or j and k select, tab changes the list, ? shows the keys.")]
     Top(TopArgs),
+    /// Show how the uplink is: whom it obeys, how far each stream is, what holds it up
+    #[command(after_help = "\
+Examples:
+  fieldgate sync
+  fieldgate sync --json | jq '.streams[] | .sealed - .committed'")]
+    Sync(DaemonArgs),
+    /// Show what the cloud has asked of this gateway, and what became of it
+    #[command(after_help = "\
+Examples:
+  fieldgate command list
+  fieldgate command show cmd-01f7a3")]
+    Command {
+        #[command(subcommand)]
+        verb: CommandVerb,
+    },
     /// Print the manual as man pages
     #[command(after_help = "\
 Examples:
@@ -218,6 +233,41 @@ Examples:
         /// Which shell.
         shell: Shell,
     },
+}
+
+/// Verbs about commands of the cloud.
+#[derive(Debug, Subcommand)]
+pub(super) enum CommandVerb {
+    /// List the commands that arrived last, newest first
+    #[command(after_help = "\
+Examples:
+  fieldgate command list
+  fieldgate command list --count 500 --json | jq '.[] | select(.state == \"failed\")'")]
+    List(CommandListArgs),
+    /// Show one command: who asked for what, and when each step was taken
+    #[command(after_help = "\
+Examples:
+  fieldgate command show cmd-01f7a3
+  fieldgate command show cmd-01f7a3 --json | jq .started_at")]
+    Show(CommandShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CommandListArgs {
+    /// How many.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) count: u32,
+    #[command(flatten)]
+    pub(super) daemon: DaemonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CommandShowArgs {
+    /// The command's id.
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) daemon: DaemonArgs,
 }
 
 #[derive(Debug, Args)]

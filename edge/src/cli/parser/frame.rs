@@ -57,6 +57,7 @@ impl Given {
             ir: blocks(&self.text.ir)?,
             co: blocks(&self.text.co)?,
             di: blocks(&self.text.di)?,
+            resource: self.text.resource.as_deref(),
             payload: self.payload.as_deref(),
             format: self.text.format,
             ..Frame::new(&self.device, Millis(self.text.at.unwrap_or(0)))

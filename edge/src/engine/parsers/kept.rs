@@ -57,6 +57,7 @@ pub(crate) struct Blocks {
     pub(crate) ir: Vec<(u16, Vec<u16>)>,
     pub(crate) co: Vec<(u16, Vec<bool>)>,
     pub(crate) di: Vec<(u16, Vec<bool>)>,
+    pub(crate) resource: Option<String>,
     pub(crate) payload: Option<Vec<u8>>,
     pub(crate) format: Option<u16>,
 }
@@ -153,6 +154,7 @@ impl Blocks {
             ir: owned(&frame.ir),
             co: owned(&frame.co),
             di: owned(&frame.di),
+            resource: frame.resource.map(str::to_owned),
             payload: frame.payload.map(<[u8]>::to_vec),
             format: frame.format,
         }
@@ -207,6 +209,7 @@ mod tests {
             name: DeviceName::new("meter").expect("a fine name"),
             at: Millis(at),
             content: Content::Image(Image::new(vec![(read, Ok(reply))])),
+            taken: None,
         };
         Moment::new(job, DeviceState::default())
     }

@@ -34,6 +34,7 @@ pub(crate) use self::kept::{Blocks, KeptFrame};
 use self::thread::{Load, Order, Runner};
 use super::EngineError;
 use crate::drivers::DeviceIndex;
+use crate::drivers::host::{Payload, Taken};
 
 /// Frames that may wait for one parser: ten seconds of a device at 200 ms.
 const WAITING_MAX: usize = 50;
@@ -50,19 +51,28 @@ struct Job {
     name: DeviceName,
     at: Millis,
     content: Content,
+    taken: Option<oneshot::Sender<Taken>>,
 }
 
 /// What a parser gets to see.
 #[derive(Debug)]
-enum Content {
+pub(super) enum Content {
     /// The answers of one poll of a Modbus device.
     Image(Image),
+    /// What one resource answered or sent.
+    Payload {
+        /// Its path.
+        resource: String,
+        /// What.
+        payload: Payload,
+    },
 }
 
 impl Content {
     fn frame<'a>(&'a self, device: &'a DeviceName, at: Millis) -> Frame<'a> {
         match self {
             Self::Image(image) => frame(device, at, image),
+            Self::Payload { resource, payload } => message(device, at, resource, payload),
         }
     }
 }
@@ -73,6 +83,8 @@ pub(super) struct Parsed {
     pub(super) device: DeviceIndex,
     pub(super) at: Millis,
     pub(super) readings: Result<Vec<Reading>, Failure>,
+    /// Who waits until what came of it is stored.
+    pub(super) taken: Option<oneshot::Sender<Taken>>,
     /// Overruns of the parser in a row, this one included.
     pub(super) overruns: u32,
     version: u64,
@@ -159,9 +171,10 @@ impl Parsers {
         device: DeviceIndex,
         name: &DeviceName,
         at: Millis,
-        image: Image,
+        content: Content,
+        taken: Option<oneshot::Sender<Taken>>,
     ) -> bool {
-        let job = Job { device, name: name.clone(), at, content: Content::Image(image) };
+        let job = Job { device, name: name.clone(), at, content, taken };
         let of_file = self.threads.get(&spec.file);
         let thread = of_file.and_then(|all| all.iter().find(|thread| thread.source == spec.source));
         thread.is_some_and(|thread| {
@@ -198,6 +211,20 @@ impl Parsers {
         self.threads.clear();
         self.results = None;
     }
+}
+
+/// A message as a script sees it.
+pub(crate) fn message<'a>(
+    device: &'a DeviceName,
+    at: Millis,
+    resource: &'a str,
+    payload: &'a Payload,
+) -> Frame<'a> {
+    let mut frame = Frame::new(device, at);
+    frame.payload = Some(&payload.bytes);
+    frame.format = payload.format;
+    frame.resource = Some(resource);
+    frame
 }
 
 /// The frame as a script sees it; what could not be read is not in it.

@@ -89,8 +89,8 @@ impl Runner {
         }
     }
 
-    fn parse(&mut self, job: Job) -> Parsed {
-        let (device, at) = (job.device, job.at);
+    fn parse(&mut self, mut job: Job) -> Parsed {
+        let (device, at, taken) = (job.device, job.at, job.taken.take());
         let state = self.states.entry(device).or_default();
         let moment = Moment::new(job, state.clone());
         let readings = if self.overruns >= OVERRUNS_MAX {
@@ -119,6 +119,7 @@ impl Runner {
             device,
             at,
             readings,
+            taken,
             overruns: self.overruns,
             version: self.version,
             present: Arc::clone(&self.present),

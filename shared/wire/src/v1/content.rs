@@ -63,6 +63,18 @@ enum EventDto {
         #[n(3)]
         done: bool,
     },
+    #[n(4)]
+    Reset {
+        #[n(0)]
+        cause: u8,
+    },
+    #[n(5)]
+    Command {
+        #[n(0)]
+        command: String,
+        #[n(1)]
+        step: u8,
+    },
 }
 
 #[derive(Encode, Decode)]
@@ -90,6 +102,7 @@ fn gap(dto: &GapDto) -> Result<Gap, Wrong> {
         reason: codes::to_gap_reason("reason", dto.reason)?,
         from: millis("from", dto.from)?,
         to: millis("to", dto.to)?,
+        summary: None,
     })
 }
 
@@ -143,11 +156,16 @@ impl From<&EventRecord> for EventRecordDto {
             Event::Restart { last_durable } => {
                 EventDto::Restart { last_durable: last_durable.map(|at| at.0) }
             }
+            Event::Reset { cause } => EventDto::Reset { cause: codes::of_reset_cause(*cause) },
             Event::LocalWrite { uid, target, value, done } => EventDto::LocalWrite {
                 uid: *uid,
                 target: target.clone(),
                 value: value.clone(),
                 done: *done,
+            },
+            Event::Command { command, step } => EventDto::Command {
+                command: command.to_string(),
+                step: codes::of_command_step(*step),
             },
         };
         Self { at: record.at.0, event }
@@ -168,11 +186,18 @@ impl TryFrom<EventRecordDto> for EventRecord {
             EventDto::Restart { last_durable } => Event::Restart {
                 last_durable: last_durable.map(|at| millis("last_durable", at)).transpose()?,
             },
+            EventDto::Reset { cause } => {
+                Event::Reset { cause: codes::to_reset_cause("cause", cause)? }
+            }
             EventDto::LocalWrite { uid, target, value, done } => Event::LocalWrite {
                 uid,
                 target: text("target", target)?,
                 value: value_text("value", value)?,
                 done,
+            },
+            EventDto::Command { command, step } => Event::Command {
+                command: id("command", CommandId::new, command)?,
+                step: codes::to_command_step("step", step)?,
             },
         };
         Ok(Self { at: millis("at", dto.at)?, event })

@@ -25,6 +25,7 @@ golden!(
     "batch_events",
     "batch_outcomes",
     "batch_gap",
+    "batch_thinned",
     "catalogue",
     "catalogue_chunk",
     "answer_stale",
@@ -36,6 +37,10 @@ golden!(
     "pause",
     "command",
     "watch",
+    "refuse",
+    "hello_doubt",
+    "welcome_readopted",
+    "batch_steps",
 );
 
 #[test]

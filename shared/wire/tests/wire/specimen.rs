@@ -2,14 +2,15 @@
 
 use fieldgate_model::{
     Action, AlarmKey, AlarmState, AlarmTransition, Batch, BootId, Catalogue, CatalogueDevice,
-    CatalogueId, CatalogueSignal, Cause, Command, CommandId, Content, Cursor, DeviceName, Digest,
-    Epoch, Event, EventRecord, FailureKind, Gap, GapReason, GatewayId, Head, Hello, IncarnationId,
-    InstanceId, Millis, Outcome, OutcomeRecord, Owner, Position, Quality, Sample, Scale, Severity,
-    SignalIndex, SignalName, Stream, TimeSource, UtcMillis, Value, ValueKind, Welcome,
+    CatalogueId, CatalogueSignal, Cause, Command, CommandId, CommandStep, Content, Cursor,
+    DeviceName, Digest, Doubt, DoubtCause, Epoch, Event, EventRecord, FailureKind, Gap, GapReason,
+    GatewayId, Head, Hello, IncarnationId, InstanceId, Millis, Minute, Outcome, OutcomeRecord,
+    Owner, Position, Quality, ResetCause, Sample, Scale, Severity, SignalIndex, SignalName, Stream,
+    Summary, TimeSource, UtcMillis, Value, ValueKind, Welcome,
 };
 use fieldgate_wire::{
     Ack, Answer, CatalogueChunk, CommandMessage, DownKind, JournalState, Need, Pause, PauseReason,
-    Present, Watch, v1,
+    Present, Refuse, Watch, v1,
 };
 
 use crate::any_bytes::{self, Again};
@@ -29,6 +30,7 @@ pub(crate) fn all() -> Vec<Specimen> {
         ("batch_events", v1::encode_batch(&batch_events())),
         ("batch_outcomes", v1::encode_batch(&batch_outcomes())),
         ("batch_gap", v1::encode_batch(&batch_gap())),
+        ("batch_thinned", v1::encode_batch(&batch_thinned())),
         ("catalogue", v1::encode_catalogue(&catalogue())),
         ("catalogue_chunk", v1::encode_catalogue_chunk(&chunk())),
         ("answer_stale", v1::encode_answer(&answer_stale())),
@@ -40,6 +42,10 @@ pub(crate) fn all() -> Vec<Specimen> {
         ("pause", v1::encode_pause(&pause())),
         ("command", v1::encode_command(&command())),
         ("watch", v1::encode_watch(&watch())),
+        ("refuse", v1::encode_refuse(&refuse())),
+        ("hello_doubt", v1::encode_hello(&hello_doubt())),
+        ("welcome_readopted", v1::encode_welcome(&welcome_readopted())),
+        ("batch_steps", v1::encode_batch(&batch_steps())),
     ]
     .into_iter()
     .map(|(name, bytes)| Specimen { name, bytes, again: any_bytes::again(name) })
@@ -76,7 +82,12 @@ fn hello() -> Hello {
         software: "fieldgate 0.1.0".into(),
         at: Millis(86_400_000),
         utc: Some(UtcMillis(1_760_000_000_000)),
+        doubt: None,
     }
+}
+
+fn hello_doubt() -> Hello {
+    Hello { doubt: Some(Doubt { cause: DoubtCause::Forked, since: Some(2) }), ..hello() }
 }
 
 fn batch(stream: Stream, first: u64, next: u64, content: Content) -> Batch {
@@ -135,6 +146,7 @@ pub(crate) fn batch_events() -> Batch {
     let events = vec![
         EventRecord { at, event: Event::Restart { last_durable: Some(Millis(59_000)) } },
         EventRecord { at, event: Event::Restart { last_durable: None } },
+        EventRecord { at, event: Event::Reset { cause: ResetCause::WentBack } },
         EventRecord {
             at,
             event: Event::Anchor {
@@ -154,7 +166,7 @@ pub(crate) fn batch_events() -> Batch {
             },
         },
     ];
-    batch(Stream::Events, 0, 5, Content::Events(events))
+    batch(Stream::Events, 0, 6, Content::Events(events))
 }
 
 pub(crate) fn batch_outcomes() -> Batch {
@@ -177,9 +189,26 @@ pub(crate) fn batch_outcomes() -> Batch {
 }
 
 pub(crate) fn batch_gap() -> Batch {
-    let gap = Gap { reason: GapReason::BufferFull, from: Millis(1000), to: Millis(900_000) };
+    let reason = GapReason::BufferFull;
+    let gap = Gap { reason, from: Millis(1000), to: Millis(900_000), summary: None };
     let gap = batch(Stream::Samples, 110, 250_000, Content::Gap(gap));
     Batch { utc_offset: None, ..gap }
+}
+
+pub(crate) fn batch_thinned() -> Batch {
+    let minute = |signal, at, samples, [min, max, mean]: [f64; 3]| {
+        let signal = SignalIndex(signal);
+        Minute { signal, at: Millis(at), samples, min, max, mean }
+    };
+    let minutes = vec![
+        minute(0, 60_000, 60, [2301.0, 2307.0, 2304.25]),
+        minute(4, 60_000, 2, [-0.1, 1e300, 5e299]),
+        minute(0, 120_000, 59, [2300.0, 2306.0, 2303.0]),
+    ];
+    let summary = Some(Summary { catalogue: CatalogueId([0xca; 32]), minutes });
+    let reason = GapReason::BufferFull;
+    let gap = Gap { reason, from: Millis(60_250), to: Millis(179_800), summary };
+    batch(Stream::Samples, 110, 231, Content::Gap(gap))
 }
 
 pub(crate) fn catalogue() -> Catalogue {
@@ -248,7 +277,12 @@ fn welcome() -> Welcome {
             chain: Digest([0xc4; 32]),
         }],
         contested: false,
+        readopted: 0,
     }
+}
+
+fn welcome_readopted() -> Welcome {
+    Welcome { readopted: 3, ..welcome() }
 }
 
 fn ack() -> Ack {
@@ -293,4 +327,17 @@ fn command() -> CommandMessage {
 
 fn watch() -> Watch {
     Watch { owner: owner(), until: UtcMillis(1_760_000_060_000) }
+}
+
+fn refuse() -> Refuse {
+    Refuse { owner: owner(), message: Digest([0x5a; 32]), reason: "its envelope is broken".into() }
+}
+
+fn batch_steps() -> Batch {
+    let event = |at, step| EventRecord {
+        at: Millis(at),
+        event: Event::Command { command: CommandId::new("c1").expect("an id"), step },
+    };
+    let events = vec![event(70_000, CommandStep::Received), event(70_001, CommandStep::Started)];
+    batch(Stream::Events, 5, 7, Content::Events(events))
 }

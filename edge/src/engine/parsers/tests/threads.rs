@@ -10,7 +10,7 @@ use fieldgate_rules::profile::ParserSpec;
 use fieldgate_script::{Cancel, DeviceState, Executor, Fault, Frame, Reading, ScriptError, Used};
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::{Comparison, Failure, KeptFrame, Parsed, Parsers, Swap, WAITING_MAX};
+use super::super::{Comparison, Content, Failure, KeptFrame, Parsed, Parsers, Swap, WAITING_MAX};
 use crate::drivers::DeviceIndex;
 
 /// Holds back executors whose source is `waits`.
@@ -81,7 +81,8 @@ impl Rig {
         let read = ReadRequest { table: Table::HoldingRegister, start: 0, count: 1 };
         let image = Image::new(vec![(read, Ok(ReadReply::Registers(vec![register])))]);
         let at = Millis(u64::from(register));
-        self.parsers.hand(&self.spec, DeviceIndex(0), &device, at, image)
+        let content = Content::Image(image);
+        self.parsers.hand(&self.spec, DeviceIndex(0), &device, at, content, None)
     }
 
     fn next(&mut self) -> Parsed {

@@ -10,27 +10,27 @@
 //! - A batch is released only after the cloud has said that it may be.
 //! - Outcomes go before events, events before samples; in a stream, an old incarnation goes first.
 
+mod observe;
+mod window;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use fieldgate_model::{Cursor, Digest, Head, IncarnationId, Millis, Position, Stream, Welcome};
+use fieldgate_model::{Cursor, Digest, IncarnationId, Millis, Position, Stream, Welcome};
 
-use super::effect::{SenderEffect, SessionState};
+use super::effect::SenderEffect;
 use super::line::{HeldLine, History, Line, RESEND_AFTER_MIN};
+use super::pace::Pace;
 use crate::Backoff;
 
-/// Batches in flight at once. Bounds what one lost message makes us repeat, and with 64 KiB a
-/// message what the client holds in memory: 1 MiB.
-const WINDOW: usize = 16;
-/// Slots that samples may not take, so that an outcome never waits behind a backlog.
-const WINDOW_RESERVE: usize = 4;
 /// How long a Hello may stay unanswered.
 const HELLO_AFTER_MIN: Millis = Millis(3_000);
 const HELLO_AFTER_MAX: Millis = Millis(60_000);
 /// Longest silence that one Pause can ask for: a wrong number must not silence a gateway for ever.
 const PAUSE_MAX: Millis = Millis::from_secs(3_600);
-/// Silences in a row after which the client itself is suspect and is built anew.
-const SILENCES_MAX: u32 = 3;
+/// Records a second of a backlog, unless the shell says otherwise: some ten times what the largest
+/// gateway takes in, and a fraction of what an instance commits.
+const RATE: u64 = 250_000;
 
 #[derive(Debug)]
 enum Session {
@@ -53,7 +53,13 @@ pub struct Sender {
     hello_backoff: Backoff,
     /// When this connection came up, and with it the first Hello.
     greeted_at: Millis,
-    silences: u32,
+    /// Since when the owner owes us a word: a Welcome, or an Ack for what is in flight.
+    waiting_since: Option<Millis>,
+    pace: Pace,
+    /// From when on samples may go again.
+    samples_at: Option<Millis>,
+    /// Batches that were refused once too often.
+    set_aside: u64,
     effects: VecDeque<SenderEffect>,
 }
 
@@ -67,7 +73,10 @@ impl Sender {
             load_again_at: None,
             hello_backoff: Backoff::new(HELLO_AFTER_MIN, HELLO_AFTER_MAX),
             greeted_at: Millis(0),
-            silences: 0,
+            waiting_since: None,
+            pace: Pace::new(RATE),
+            samples_at: None,
+            set_aside: 0,
             effects: VecDeque::new(),
         };
         sender.handle_lines(held);
@@ -100,10 +109,21 @@ impl Sender {
         // Still `loading`: the rest waits too, since what comes next would fail alike.
     }
 
+    /// Sends samples at this pace from now on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Sends no samples before `until`: gateways that lost their cloud together, and are back
+    /// together, begin with their history one after another.
+    pub fn hold_samples(&mut self, until: Millis) {
+        self.samples_at = Some(self.samples_at.map_or(until, |at| at.max(until)));
+    }
+
     /// The transport is up.
     pub fn handle_connected(&mut self, now: Millis) {
         self.go_down();
-        self.silences = 0;
+        self.waiting_since = Some(now);
         self.hello_backoff.succeed();
         self.greeted_at = now;
         self.greet(now);
@@ -125,8 +145,8 @@ impl Sender {
         if !matches!(self.session, Session::Greeting { .. }) {
             return;
         }
-        self.silences = 0;
         self.hello_backoff.succeed();
+        self.waiting_since = None;
         let mut forked: Vec<IncarnationId> = Vec::new();
         for line in &mut self.lines {
             let cursor =
@@ -182,6 +202,10 @@ impl Sender {
         now: Millis,
     ) {
         self.loading = false;
+        self.waiting_since.get_or_insert(now);
+        if stream == Stream::Samples {
+            self.samples_at = self.pace.take(next - first, now);
+        }
         // A line that was rewound meanwhile sends this range again when its turn comes.
         if let Some(line) = self.line_mut(incarnation, stream)
             && line.next == first
@@ -218,7 +242,7 @@ impl Sender {
         }
         if line.committed < committed {
             line.advance(committed, now);
-            self.silences = 0;
+            self.heard(now);
         }
         self.release(incarnation, stream, releasable);
         self.fill_window();
@@ -233,10 +257,31 @@ impl Sender {
         self.fill_window();
     }
 
+    /// The cloud will never take the batch in flight that starts at `first`. After some refusals
+    /// a gap goes in its place, so that what comes after it does not wait for ever.
+    pub fn handle_refused(
+        &mut self,
+        incarnation: IncarnationId,
+        stream: Stream,
+        first: Position,
+        now: Millis,
+    ) {
+        let is_live = self.is_live();
+        let Some(line) = self.line_mut(incarnation, stream).filter(|_| is_live) else { return };
+        let is_aside = line.refuse(first);
+        self.heard(now);
+        if is_aside {
+            self.set_aside += 1;
+            self.take_back_sends();
+            self.fill_window();
+        }
+    }
+
     /// The cloud asks for silence.
     pub fn handle_pause(&mut self, retry_after: Millis, now: Millis) {
         if self.is_live() {
             self.rewind();
+            self.waiting_since = None;
             self.session = Session::Paused { until: now + retry_after.min(PAUSE_MAX) };
         }
     }
@@ -247,7 +292,7 @@ impl Sender {
             Session::Down => {}
             Session::Greeting { again_at } if now < again_at => {}
             Session::Greeting { .. } => {
-                if !self.count_silence() {
+                if !self.is_stuck(now) {
                     self.greet(now);
                 }
             }
@@ -262,7 +307,13 @@ impl Sender {
                     self.loading = false;
                     self.fill_window();
                 }
-                self.resend(now);
+                if self.samples_at.is_some_and(|at| at <= now) {
+                    self.samples_at = None;
+                    self.fill_window();
+                }
+                if !self.is_stuck(now) {
+                    self.resend(now);
+                }
             }
         }
     }
@@ -275,7 +326,8 @@ impl Sender {
             Session::Paused { until } => Some(until),
             Session::Live => {
                 let resends = self.lines.iter().filter_map(|line| line.resend_at);
-                resends.chain(self.load_again_at).min()
+                let stuck_at = self.stuck_at();
+                resends.chain(self.load_again_at).chain(self.samples_at).chain(stuck_at).min()
             }
         }
     }
@@ -283,38 +335,6 @@ impl Sender {
     /// The next thing to do, if any.
     pub fn poll_effect(&mut self) -> Option<SenderEffect> {
         self.effects.pop_front()
-    }
-
-    /// When the first Hello of this connection was handed out. Whatever time a Welcome tells, the
-    /// owner read its clock after this: from here on it is never later than we think, however long
-    /// the Welcome took.
-    pub fn greeted_at(&self) -> Millis {
-        self.greeted_at
-    }
-
-    /// How far the conversation is, for screens and tests.
-    pub fn session(&self) -> SessionState {
-        match self.session {
-            Session::Down => SessionState::Down,
-            Session::Greeting { .. } => SessionState::Greeting,
-            Session::Live => SessionState::Live,
-            Session::Paused { .. } => SessionState::Paused,
-        }
-    }
-
-    /// Whether the owner has welcomed us on this connection.
-    pub fn is_live(&self) -> bool {
-        matches!(self.session, Session::Live | Session::Paused { .. })
-    }
-
-    /// What a Hello tells of the buffer, in the order of precedence.
-    pub fn heads(&self) -> Vec<Head> {
-        self.lines.iter().map(|line| line.held.head()).collect()
-    }
-
-    /// Sealed records that the cloud has not committed, over all lines.
-    pub fn backlog(&self) -> u64 {
-        self.lines.iter().map(|line| line.held.stored - line.committed).sum()
     }
 
     fn greet(&mut self, now: Millis) {
@@ -328,68 +348,12 @@ impl Sender {
         self.rewind();
     }
 
-    /// Forgets what is in flight: it will be sent again from the cursor.
-    fn rewind(&mut self) {
-        self.take_back_sends();
-        for line in &mut self.lines {
-            line.restart();
-        }
-    }
-
-    /// What was handed out and not confirmed is void.
-    fn take_back_sends(&mut self) {
-        self.loading = false;
-        self.effects.retain(|effect| !effect.is_send());
-    }
-
-    fn resend(&mut self, now: Millis) {
-        if !self.lines.iter().any(|line| line.is_due(now)) {
-            return;
-        }
-        for line in self.lines.iter_mut().filter(|line| line.is_due(now)) {
-            line.restart();
-            line.backoff.fail();
-        }
-        self.take_back_sends();
-        if !self.count_silence() {
-            self.fill_window();
-        }
-    }
-
-    /// Counts one more silence; gives the client up when it was one too many.
-    fn count_silence(&mut self) -> bool {
-        self.silences += 1;
-        if self.silences < SILENCES_MAX {
-            return false;
-        }
-        self.silences = 0;
-        self.go_down();
-        self.effects.push_back(SenderEffect::Rebuild);
-        true
-    }
-
     fn release(&mut self, incarnation: IncarnationId, stream: Stream, releasable: Position) {
         let Some(line) = self.line_mut(incarnation, stream) else { return };
         let before = releasable.min(line.committed);
         if line.held.released < before {
             line.held.released = before;
             self.effects.push_back(SenderEffect::Release { incarnation, stream, before });
-        }
-    }
-
-    fn fill_window(&mut self) {
-        if !matches!(self.session, Session::Live) || self.loading {
-            return;
-        }
-        let in_flight: usize = self.lines.iter().map(|line| line.in_flight.len()).sum();
-        let room = |stream| match stream {
-            Stream::Outcomes | Stream::Events => in_flight < WINDOW,
-            Stream::Samples => in_flight < WINDOW - WINDOW_RESERVE,
-        };
-        let next = |line: &Line| line.next_send().filter(|_| room(line.held.stream));
-        if let Some(send) = self.lines.iter().find_map(next) {
-            self.effects.push_back(send);
-            self.loading = true;
         }
     }
 
