@@ -78,6 +78,20 @@ pub(crate) enum Ask {
         /// Which.
         bus: String,
     },
+    /// The frames that a parser keeps.
+    #[serde(rename_all = "snake_case")]
+    ParserFrames {
+        /// Its file.
+        file: String,
+    },
+    /// Take a parser's file anew.
+    #[serde(rename_all = "snake_case")]
+    ParserReload {
+        /// Its file.
+        file: String,
+        /// Even if it fails on frames that the present one does not fail on.
+        force: bool,
+    },
     /// Values as they come in, until the connection is closed.
     #[serde(rename_all = "snake_case")]
     Watch {
@@ -166,6 +180,30 @@ pub(crate) struct WriteDone {
     /// Whether it went there.
     pub(crate) done: bool,
     pub(crate) read_back: Option<serde_json::Value>,
+}
+
+/// The answer to [`Ask::ParserReload`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ParserReloaded {
+    pub(crate) file: String,
+    pub(crate) reloaded: bool,
+    /// Frames that were kept to compare on.
+    pub(crate) frames: usize,
+    pub(crate) compared: usize,
+    /// Frames with the same outcome.
+    pub(crate) same: usize,
+    pub(crate) differences: Vec<Difference>,
+    /// Why it was refused, or would have been.
+    pub(crate) failures: Vec<String>,
+}
+
+/// A signal whose value is another one by the new file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Difference {
+    pub(crate) frame: String,
+    pub(crate) signal: String,
+    pub(crate) old: String,
+    pub(crate) new: String,
 }
 
 /// The answer to [`Ask::Status`].
