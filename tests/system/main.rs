@@ -8,6 +8,7 @@ mod cli;
 mod devices;
 mod firmware_coap;
 mod firmware_ethernet;
+mod firmware_gateway;
 mod firmware_kit;
 mod firmware_linux;
 mod firmware_modbus;
