@@ -33,7 +33,7 @@ pub use api::{Api, Reply};
 pub use binary::{binary, build, repository};
 pub use cloud::{Cloud, CloudOptions};
 pub use coap::CoapServer;
-pub use coap_client::{coap_client, coaps_client};
+pub use coap_client::{coap_client, coap_post, coaps_client};
 pub(crate) use duration::duration;
 pub use edge::{Edge, EdgeConfig};
 pub use firmware::Firmware;
