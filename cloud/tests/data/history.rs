@@ -119,6 +119,7 @@ impl History {
                 reason: GapReason::BufferFull,
                 from: Millis(self.lives[number].at),
                 to: Millis(self.lives[number].at + 5_000),
+                summary: None,
             }),
             sort => {
                 let version = u8::from(rng.below(25) == 0);
@@ -203,6 +204,9 @@ impl History {
             next: batch.next,
             chain: batch.chain,
             catalogue: None,
+            boot: batch.boot,
+            mono: None,
+            anchors: Vec::new(),
             span: None,
             state,
             samples: records,
