@@ -15,6 +15,7 @@ mod coap_requests;
 mod devices;
 mod firmware_coap;
 mod firmware_ethernet;
+mod firmware_gateway;
 mod firmware_kit;
 mod firmware_linux;
 mod firmware_modbus;

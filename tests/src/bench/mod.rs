@@ -42,7 +42,7 @@ use crate::harness::duration;
     name = "tests/bench",
     after_help = "Examples:\n  tests/bench poll\n  tests/bench poll --devices 100 --for 30s --json\n  \
                   tests/bench rate\n  tests/bench dead\n  tests/bench ingest --for 1m\n  \
-                  tests/bench query\n  tests/bench idle --for 1m\n  tests/bench coap\n\
+                  tests/bench query\n  tests/bench idle --for 1m\n  tests/bench coap\n  \
                   tests/bench coap-observe --for 10s\n  \
                   tests/bench parse --for 10s"
 )]
