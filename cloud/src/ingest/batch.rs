@@ -5,11 +5,13 @@
 //! - A valid envelope is enough for custody: content that cannot be read, or that no row could
 //!   hold, is kept as it came.
 
-use fieldgate_model::{AlarmTransition, Batch, Content, Event, GatewayId, Millis, TenantId};
+use fieldgate_model::{
+    AlarmTransition, Batch, Content, Event, GatewayId, Millis, TenantId, UtcMillis,
+};
 use fieldgate_protocol::uplink::BatchHead;
 use fieldgate_wire::{DecodeError, Envelope, decode_envelope, leaf};
 
-use crate::store::{AlarmChange, BatchState, Closing, Commit};
+use crate::store::{AlarmChange, BatchState, Closing, Commit, LocalWrite, StepTaken};
 
 /// A batch that has arrived.
 pub(super) struct Arrived {
@@ -71,6 +73,8 @@ impl Arrived {
             events: 0,
             alarms: Vec::new(),
             closings: Vec::new(),
+            steps: Vec::new(),
+            local_writes: Vec::new(),
             body: self.body,
         };
         if let Some(batch) = &batch {
@@ -87,7 +91,10 @@ fn is_storable(batch: &Batch) -> bool {
     match &batch.content {
         Content::Events(records) => records.iter().all(|record| match &record.event {
             Event::Alarm(transition) => fine(transition),
-            Event::Anchor { .. } | Event::Restart { .. } | Event::LocalWrite { .. } => true,
+            Event::Anchor { .. }
+            | Event::Restart { .. }
+            | Event::LocalWrite { .. }
+            | Event::Command { .. } => true,
         }),
         Content::Samples { .. } | Content::Outcomes(_) | Content::Gap(_) => true,
     }
@@ -110,10 +117,7 @@ fn project(commit: &mut Commit, batch: &Batch) {
             commit.events = batch.next - batch.first;
             for record in records {
                 widen(record.at);
-                if let Event::Alarm(transition) = &record.event {
-                    let at = utc(record.at);
-                    commit.alarms.push(AlarmChange { transition: transition.clone(), at });
-                }
+                project_event(commit, &record.event, utc(record.at));
             }
         }
         Content::Outcomes(records) => {
@@ -133,6 +137,25 @@ fn project(commit: &mut Commit, batch: &Batch) {
         }
     }
     commit.span = span.and_then(|(from, to)| Some((utc(from)?, utc(to)?)));
+}
+
+fn project_event(commit: &mut Commit, event: &Event, at: Option<UtcMillis>) {
+    match event {
+        Event::Alarm(transition) => {
+            commit.alarms.push(AlarmChange { transition: transition.clone(), at });
+        }
+        Event::Command { command, step } => {
+            commit.steps.push(StepTaken { command: command.clone(), step: *step, at });
+        }
+        Event::LocalWrite { uid, target, value, done } => commit.local_writes.push(LocalWrite {
+            uid: *uid,
+            target: target.clone(),
+            value: value.clone(),
+            done: *done,
+            at,
+        }),
+        Event::Anchor { .. } | Event::Restart { .. } => {}
+    }
 }
 
 /// The alarm transitions of a batch, as the live view takes them.

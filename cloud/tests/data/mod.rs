@@ -3,5 +3,6 @@
 mod command;
 mod ingest;
 mod operator;
+mod standing;
 mod store;
 mod support;

@@ -138,7 +138,7 @@ fn run(program: &Path, folder: &Path, config: &Path, name: &str) -> Result<Proce
     socket.set_nonblocking(true).context("cannot make a socket non-blocking")?;
     let variable = ("NOTIFY_SOCKET", path.as_os_str());
     let arguments = ["run", "--config", &config];
-    let mut process = Process::start_with(name, program, arguments, folder, Some(variable))?;
+    let mut process = Process::start_with(name, program, arguments, folder, [variable])?;
     until("the edge to say that it is ready", START_AT_MOST, || {
         process.must_run()?;
         let mut message = [0; 256];

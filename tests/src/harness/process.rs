@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::wait::until;
 
@@ -45,16 +45,16 @@ impl Process {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        Self::start_with(name, program, arguments, logs, None)
+        Self::start_with(name, program, arguments, logs, [])
     }
 
-    /// The same, with one more environment variable.
-    pub fn start_with<I, S>(
+    /// The same, with more environment variables.
+    pub fn start_with<'a, I, S>(
         name: &str,
         program: &Path,
         arguments: I,
         logs: &Path,
-        variable: Option<(&str, &OsStr)>,
+        variables: impl IntoIterator<Item = (&'a str, &'a OsStr)>,
     ) -> Result<Self>
     where
         I: IntoIterator<Item = S>,
@@ -64,7 +64,7 @@ impl Process {
         let stderr = logs.join(format!("{name}.err"));
         let child = Command::new(program)
             .args(arguments)
-            .envs(variable)
+            .envs(variables)
             .current_dir(logs)
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).context("cannot create a log")?)
@@ -134,6 +134,16 @@ impl Process {
     /// `kill -9`, and its end.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill().with_context(|| format!("cannot kill `{}`", self.name))?;
+        self.child.wait().context("cannot wait for a child")?;
+        Ok(())
+    }
+
+    /// `kill -9` of it and its children, and its end.
+    pub fn kill_group(&mut self) -> Result<()> {
+        if self.is_running() {
+            kill_process_group(self.pid()?, Signal::KILL)
+                .with_context(|| format!("cannot kill the group of `{}`", self.name))?;
+        }
         self.child.wait().context("cannot wait for a child")?;
         Ok(())
     }

@@ -16,7 +16,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// The files under `schema/sqlite/`, in order. A file never changes once it was released.
-const VERSIONS: [&str; 1] = [include_str!("../schema/sqlite/0001-first.sql")];
+const VERSIONS: [&str; 2] = [
+    include_str!("../schema/sqlite/0001-first.sql"),
+    include_str!("../schema/sqlite/0003-doubt-and-steps.sql"),
+];
 
 /// Below it a WAL can lose commits that a checkpoint runs into.
 const SQLITE_MIN: i32 = 3_051_003;
