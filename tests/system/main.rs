@@ -7,6 +7,7 @@ mod broker;
 mod cli;
 mod devices;
 mod kills;
+mod links;
 mod peers;
 mod rig;
 mod sunspec;

@@ -1,19 +1,25 @@
-//! The table of complaints: what `edge/docs/bad-lines.md` promises is held by tests that exist.
+//! The tables of complaints and attacks: what they promise is held by tests that exist.
 
 use crate::{check, tree};
 
-/// Rows of the table, each with the tests that hold it in its last column.
-const TABLE: &str = "edge/docs/bad-lines.md";
+/// Documents with a table whose rows name the tests that hold them in their last column.
+const TABLES: [&str; 2] = ["edge/docs/bad-lines.md", "cloud/docs/mqtt-attacks.md"];
 
 #[test]
-fn every_complaint_is_held_by_tests_that_exist() {
-    let text = tree::read(TABLE);
+fn every_row_is_held_by_tests_that_exist() {
+    for table in TABLES {
+        every_row_of(table);
+    }
+}
+
+fn every_row_of(table: &str) {
+    let text = tree::read(table);
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     let mut problems: Vec<String> = rows.iter().flat_map(|row| wrong_in(row)).collect();
     if rows.is_empty() {
         problems.push("it has no rows".to_owned());
     }
-    check(&format!("rows of {TABLE}"), &problems);
+    check(&format!("rows of {table}"), &problems);
 }
 
 /// What is wrong with the tests of a row.

@@ -8,8 +8,8 @@ use fieldgate_model::{
     Stream, UtcMillis,
 };
 use fieldgate_wire::{
-    DownKind, UpKind, decode_ack, decode_hello, decode_refuse, decode_welcome, encode_hello,
-    message_digest,
+    DownKind, UpKind, decode_ack, decode_batch, decode_command, decode_hello, decode_refuse,
+    decode_welcome, encode_batch, encode_hello, message_digest,
 };
 
 use super::command::submit;
@@ -245,4 +245,24 @@ fn a_gateway_that_lost_its_counters_does_not_hide_behind_what_it_said_before() {
         say(3, 1, 1, 2, AlarmState::Normal);
         assert_eq!(active(), 0);
     });
+}
+
+#[tokio::test]
+async fn a_gateway_that_believes_in_another_century_is_taken_at_its_word() {
+    let folder = TempDir::new();
+    let mut world = World::start(&folder);
+    let mut edge = Gateway::new("g1", 1);
+    world.welcome(&edge).await;
+    world.send_catalogue("g1", &catalogue()).await;
+    let batch = edge.samples(&catalogue(), 1);
+    let mut batch = decode_batch(&batch).expect("its own batch");
+    // 2099-01-01, which is outside the digest.
+    batch.utc_offset = Some(UtcMillis(4_070_908_800_000));
+    world.up("g1", UpKind::Batch, encode_batch(&batch)).await;
+    world.wait_for(DownKind::Ack).await;
+    assert_eq!(folder.number("SELECT from_at / 1000 FROM batch"), 4_070_908_801);
+    // Its commands are judged by the clock of whoever accepted them.
+    submit(&world, "c1", BEGIN + Millis(1_000)).await;
+    let sent = decode_command(&world.wait_for(DownKind::Command).await).expect("a command");
+    assert_eq!(sent.command.not_after, BEGIN + Millis(1_000));
 }

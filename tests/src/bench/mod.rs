@@ -14,6 +14,7 @@ mod poll;
 mod rate;
 mod rig;
 mod stored;
+mod sync;
 
 use std::io::Write;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::harness::duration;
 #[command(
     name = "tests/bench",
     after_help = "Examples:\n  tests/bench poll\n  tests/bench poll --devices 100 --for 30s --json\n  \
-                  tests/bench rate\n  tests/bench dead"
+                  tests/bench rate\n  tests/bench dead\n  tests/bench sync"
 )]
 pub struct Options {
     /// Print one JSON object instead of lines.
@@ -58,6 +59,12 @@ enum Work {
     },
     /// One dead unit among 20 on a simulated line at 9600 Bd: what it costs the others
     Dead,
+    /// A backlog on its way into the cloud: samples a second, their cost, commands meanwhile
+    Sync {
+        /// Samples of the backlog.
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(20_000..))]
+        samples: u64,
+    },
 }
 
 /// Runs the chosen benchmark and prints its figures.
@@ -66,6 +73,7 @@ pub fn run(options: &Options) -> Result<()> {
         Work::Poll { devices } => poll::run(devices, options.length)?,
         Work::Rate { in_flight } => rate::run(in_flight, options.length)?,
         Work::Dead => dead::run(options.length)?,
+        Work::Sync { samples } => sync::run(samples)?,
     };
     print(&figures, options.json)
 }

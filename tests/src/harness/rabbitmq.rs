@@ -117,8 +117,7 @@ fn definitions(users: &[(String, String)]) -> serde_json::Value {
     let (cloud, secret) = RABBITMQ_LOGIN.split_once(':').expect("the constant has both");
     let all = users.iter().map(|(user, password)| (user.as_str(), password.as_str()));
     let all: Vec<(&str, &str)> = all.chain([(cloud, secret)]).collect();
-    let user =
-        |(name, password)| json!({ "name": name, "password": password, "tags": [] });
+    let user = |(name, password)| json!({ "name": name, "password": password, "tags": [] });
     let permission = |(name, _)| json!({ "user": name, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*" });
     json!({
         "users": all.iter().copied().map(user).collect::<Vec<_>>(),
