@@ -11,27 +11,38 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fieldgate_modbus::register::UnitId;
 use fieldgate_model::{DeviceName, GatewayId};
 use fieldgate_rules::plan::HoleMap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::buffer::{Buffer, BufferError, BufferOptions, DeviceMap, Intake, Recovered};
-use crate::clock::Clock;
+use crate::clock::{Clock, TimeHandle};
 use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
 use crate::config::{Config, DeviceConfig, Problem};
+use crate::drivers::coap::Incoming;
+use crate::drivers::host::{
+    self, Endpoints, HostChannels, HostDevice, HostHandle, HostSetup, PayloadFrame, PushCounters,
+    PushDevice, PushSetup,
+};
 use crate::drivers::modbus::{self, BusChannels, BusDevice, BusSetup};
-use crate::drivers::{BusHandle, DeviceIndex, Frame};
-use crate::engine::{self, Engine, EngineError, EngineSetup};
+use crate::drivers::{BusHandle, DeviceIndex, Frame, TAPPED_MAX, Tapped};
+use crate::engine::{self, Engine, EngineError, EngineInputs, EngineSetup};
 use crate::handles::Handles;
 use crate::http;
 use crate::journal::{Journal, JournalError, Resumed};
 use crate::socket;
 use crate::sync::{self, Credentials, SyncOutputs, SyncSetup, SyncStatus};
+use crate::timekeeper::Timekeeper;
 
 /// Frames between all buses and the engine: a second of a thousand devices.
 const FRAMES_MAX: usize = 1_024;
+/// Payloads between all hosts and the engine: a second of a thousand observed resources.
+const PAYLOADS_MAX: usize = 1_024;
+/// Pushes that may wait to be looked at; the endpoint tells what comes beyond to come back.
+const INCOMING_MAX: usize = 256;
 /// Jobs that may wait for one bus; who asks waits with them.
 const JOBS_MAX: usize = 8;
 /// Answers about commands that may wait for the uplink; the owner asks again.
@@ -52,6 +63,9 @@ pub enum PipelineError {
     /// The journal cannot be opened.
     #[error("open the journal")]
     Journal(#[from] JournalError),
+    /// The endpoint for CoAP devices cannot be opened.
+    #[error("open the endpoint for CoAP devices")]
+    Coap(#[from] crate::drivers::coap::OpenError),
     /// The technician's socket cannot be opened.
     #[error("open the socket")]
     Socket(#[source] std::io::Error),
@@ -81,6 +95,8 @@ struct Daemon {
     buses: JoinSet<()>,
     /// Kept so that a gateway without a bus has an engine; the engine ends when it goes.
     frames: mpsc::Sender<Frame>,
+    /// The same of hosts.
+    payloads: mpsc::Sender<PayloadFrame>,
     engine: JoinHandle<Result<(), EngineError>>,
     /// The uplink and its commands: they have something to finish.
     tasks: JoinSet<Ended>,
@@ -122,14 +138,18 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let boot = Clock::boot_id();
     let config = Arc::new(config);
     let credentials = read_credentials(&config);
-    let (buffer, recovered) = open_buffer(&config, credentials.as_ref(), boot, clock)?;
+    let (timekeeper, time) = Timekeeper::new(&config.buffer.path, clock);
+    let (buffer, recovered) = open_buffer(&config, credentials.as_ref(), boot, (clock, &time))?;
     let (journal, resumed) = Journal::open(&config.buffer.path, recovered.has_run)?;
 
     let mut buses = JoinSet::new();
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
     let bus_handles = spawn_buses(&config, &recovered.maps, &frames, clock, &mut buses);
+    let (payloads, payloads_out) = mpsc::channel(PAYLOADS_MAX);
+    let coap = Coap::start(&config, &payloads, &buffer, clock, &mut buses)?;
     let jobs = bus_handles.iter().map(|bus| bus.jobs.clone()).collect();
-    let targets = Targets::new(config.devices.clone().into(), jobs);
+    let host_jobs = coap.hosts.iter().map(|host| host.jobs.clone()).collect();
+    let targets = Targets::new(config.devices.clone().into(), jobs, host_jobs);
 
     let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
     let progress = watch::Sender::new(0);
@@ -140,38 +160,46 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
         flush: config.buffer.flush,
         clock,
     };
-    let engine_task = engine::run(setup, frames_out, requests_out, buffer.clone(), progress);
+    let inputs = EngineInputs { frames: frames_out, payloads: payloads_out };
+    let engine_task = engine::run(setup, inputs, requests_out, buffer.clone(), progress);
     let engine = Engine::new(requests);
 
     let mut tasks: JoinSet<Ended> = JoinSet::new();
     let (stopping, stopped) = watch::channel(false);
     let sync = credentials.zip(config.cloud.as_ref()).map(|(credentials, cloud)| {
-        let (buffer, targets) = (&buffer, &targets);
+        let (buffer, targets, time) = (&buffer, &targets, &time);
         let journal = journal.clone();
-        let uplink = Uplink { buffer, journal, resumed, targets, clock, boot };
+        let uplink = Uplink { buffer, journal, resumed, targets, clock, boot, time };
         uplink.spawn(cloud, credentials, &config, &engine, stopped, &mut tasks)
     });
     let handles = Handles {
         problems: problems.into(),
-        engine,
+        engine: engine.clone(),
         targets,
         buses: bus_handles,
+        hosts: coap.hosts,
+        datagrams: coap.tap,
+        endpoints: coap.endpoints,
+        pushes: coap.pushes,
         buffer: buffer.stats(),
         held: buffer.clone(),
         journal,
         sync: sync.clone(),
         clock,
+        time,
         started: clock.now(),
         config: Arc::clone(&config),
     };
     let mut servers = JoinSet::new();
     spawn_servers(&handles, &mut servers).await?;
     servers.spawn(named("watchdog", feed_watchdog(turns)));
+    servers.spawn(named("timekeeper", timekeeper.run(engine)));
     let (devices, on) = (config.devices.len(), config.buses.len());
     tracing::info!(gateway = config.gateway.name, devices, buses = on, "running");
     Ok(Daemon {
         buses,
         frames,
+        payloads,
         engine: tokio::spawn(engine_task),
         tasks,
         servers,
@@ -187,6 +215,7 @@ impl Daemon {
         tracing::info!("stopping");
         self.buses.shutdown().await;
         drop(self.frames);
+        drop(self.payloads);
         if !self.engine.is_finished() {
             drop(timeout(STOP_MAX, &mut self.engine).await);
         }
@@ -215,7 +244,7 @@ fn open_buffer(
     config: &Config,
     credentials: Option<&Credentials>,
     boot: fieldgate_model::BootId,
-    clock: Clock,
+    (clock, time): (Clock, &TimeHandle),
 ) -> Result<(Buffer, Recovered), BufferError> {
     let local = || GatewayId::new(LOCAL_ID).expect("a constant that is an id");
     let (buffer, recovered) = Buffer::open(BufferOptions {
@@ -227,6 +256,7 @@ fn open_buffer(
         gateway: credentials.map_or_else(local, |credentials| credentials.gateway.clone()),
         boot,
         clock,
+        time: time.status.clone(),
     })?;
     if recovered.unclean {
         tracing::warn!("the last run did not stop in order; what was only in memory is lost");
@@ -246,12 +276,12 @@ fn spawn_buses(
 ) -> Vec<BusHandle> {
     let mut handles = Vec::new();
     for (place, bus) in config.buses.iter().enumerate() {
-        let on_it = config.devices.iter().enumerate().filter(|(_, device)| device.bus == place);
-        let devices = on_it
-            .map(|(index, device)| {
-                BusDevice::new(DeviceIndex(index), device, holes_of(device, maps))
-            })
-            .collect();
+        let on_it = config.devices.iter().enumerate().filter_map(|(index, device)| {
+            let (bus, unit) = device.place.bus()?;
+            let holes = || holes_of(device, unit, maps);
+            (bus == place).then(|| BusDevice::new(DeviceIndex(index), device, unit, holes()))
+        });
+        let devices = on_it.collect();
         let setup = BusSetup::new(bus, devices);
         let (channels, handle) = BusChannels::new(&setup, JOBS_MAX, frames.clone());
         handles.push(handle);
@@ -261,11 +291,64 @@ fn spawn_buses(
 }
 
 /// What a device has taught, if that was this device by unit id and version of its profile.
-fn holes_of(device: &DeviceConfig, maps: &BTreeMap<DeviceName, DeviceMap>) -> HoleMap {
+fn holes_of(
+    device: &DeviceConfig,
+    unit: UnitId,
+    maps: &BTreeMap<DeviceName, DeviceMap>,
+) -> HoleMap {
     let map = maps
         .get(&device.name)
-        .filter(|map| map.unit == device.unit.0 && map.profile == device.profile.id());
+        .filter(|map| map.unit == unit.0 && map.profile == device.profile.id());
     map.map_or_else(HoleMap::default, |map| map.holes.clone())
+}
+
+/// What speaks `CoAP`.
+struct Coap {
+    hosts: Vec<HostHandle>,
+    /// `None` if the configuration has nothing of it: no socket is opened then.
+    endpoints: Option<Endpoints>,
+    tap: broadcast::Sender<Arc<Tapped>>,
+    pushes: watch::Receiver<PushCounters>,
+}
+
+impl Coap {
+    fn start(
+        config: &Config,
+        payloads: &mpsc::Sender<PayloadFrame>,
+        buffer: &Buffer,
+        clock: Clock,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<Self, PipelineError> {
+        let tap = broadcast::Sender::new(TAPPED_MAX);
+        let (counters, pushes) = watch::channel(PushCounters::default());
+        if config.hosts.is_empty() && config.coap.listen.is_none() {
+            return Ok(Self { hosts: Vec::new(), endpoints: None, tap, pushes });
+        }
+        let (incoming, incoming_out) = mpsc::channel::<Incoming>(INCOMING_MAX);
+        let endpoints = Endpoints::open(config.coap.listen, &tap, &incoming)?;
+        drop(incoming);
+        let mut hosts = Vec::new();
+        for (place, host) in config.hosts.iter().enumerate() {
+            let at_it = config.devices.iter().enumerate();
+            let at_it = at_it.filter(|(_, device)| device.place.host() == Some(place));
+            let device = |(index, device)| HostDevice::new(DeviceIndex(index), device);
+            let (name, devices) = (host.url().into(), at_it.map(device).collect());
+            let setup = HostSetup { name, host: host.clone(), devices };
+            let (channels, handle) = HostChannels::new(&setup, JOBS_MAX, payloads.clone());
+            hosts.push(handle);
+            tasks.spawn(host::run(setup, channels, endpoints.clone(), clock));
+        }
+        if config.coap.listen.is_some() {
+            let devices = config.devices.iter().enumerate();
+            let devices =
+                devices.filter_map(|(index, device)| PushDevice::of(index, device, config));
+            let (devices, payloads) = (devices.collect(), payloads.clone());
+            let buffer = buffer.clone();
+            let setup = PushSetup { devices, payloads, buffer, counters, clock };
+            tasks.spawn(host::serve(setup, incoming_out));
+        }
+        Ok(Self { hosts, endpoints: Some(endpoints), tap, pushes })
+    }
 }
 
 /// What the uplink and its commands are built from.
@@ -276,6 +359,7 @@ struct Uplink<'a> {
     targets: &'a Targets,
     clock: Clock,
     boot: fieldgate_model::BootId,
+    time: &'a TimeHandle,
 }
 
 impl Uplink<'_> {
@@ -314,6 +398,7 @@ impl Uplink<'_> {
             catalogue: config.catalogue(),
             boot: self.boot,
             clock: self.clock,
+            time: self.time.clone(),
         };
         let outputs = SyncOutputs { commands, answers: answers_out, utc_offset, status };
         let command = command::run(command_setup, commands_out, answers);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fieldgate_edge::buffer::{Buffer, BufferOptions, DeviceMap, Intake, Recovered, stored_maps};
-use fieldgate_edge::clock::Clock;
+use fieldgate_edge::clock::{Clock, ClockStatus};
 use fieldgate_model::{
     AlarmKey, AlarmState, BootId, Catalogue, CatalogueDevice, CatalogueSignal, Content, DeviceName,
     Event, GatewayId, Millis, Position, Quality, Sample, Scale, SignalIndex, SignalName, Stream,
@@ -65,6 +65,7 @@ fn options(folder: &Path) -> BufferOptions {
         gateway: GatewayId::new("gateway-1").expect("an id"),
         boot: BootId([1; 16]),
         clock: Clock,
+        time: tokio::sync::watch::channel(ClockStatus::default()).1,
     }
 }
 

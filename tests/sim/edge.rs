@@ -407,7 +407,8 @@ impl Edge {
         let Some(chain) = ground.disk.chain_at(line, next).filter(|_| self.file_open) else {
             return self.sender.handle_absent(line.0, line.1, ground.now);
         };
-        let gap = Gap { reason: GapReason::BufferFull, from: Millis(0), to: ground.now };
+        let (reason, from) = (GapReason::BufferFull, Millis(0));
+        let gap = Gap { reason, from, to: ground.now, summary: None };
         let batch = Batch {
             incarnation: line.0,
             stream: line.1,

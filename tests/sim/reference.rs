@@ -475,6 +475,7 @@ fn event_identity(record: &EventRecord) -> Option<Identity> {
         Event::Anchor { utc, .. } => Some(utc.0.cast_unsigned()),
         Event::Alarm(_)
         | Event::Restart { .. }
+        | Event::Reset { .. }
         | Event::LocalWrite { .. }
         | Event::Command { .. } => None,
     }

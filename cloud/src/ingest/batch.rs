@@ -8,6 +8,7 @@
 use fieldgate_model::{
     AlarmTransition, Batch, Content, Event, GatewayId, Millis, TenantId, UtcMillis,
 };
+use fieldgate_pack::Zstd;
 use fieldgate_protocol::uplink::BatchHead;
 use fieldgate_wire::{DecodeError, Envelope, decode_envelope, leaf};
 
@@ -25,13 +26,14 @@ pub(super) struct Arrived {
 
 impl Arrived {
     /// Reads a payload; an error only if not even its envelope is valid.
-    pub(super) fn read(body: Vec<u8>) -> Result<Self, DecodeError> {
+    pub(super) fn read(body: Vec<u8>, codec: &mut Zstd) -> Result<Self, DecodeError> {
         let envelope = decode_envelope(&body)?;
-        let batch = envelope.open().ok().filter(is_storable);
+        let batch = envelope.open_packed(codec).ok().filter(is_storable);
         let digest = batch.as_ref().filter(|_| !envelope.is_gap).map(leaf);
         let catalogue = match batch.as_ref().map(|batch| &batch.content) {
             Some(Content::Samples { catalogue, .. }) => Some(*catalogue),
-            Some(Content::Events(_) | Content::Outcomes(_) | Content::Gap(_)) | None => None,
+            Some(Content::Gap(gap)) => gap.summary.as_ref().map(|summary| summary.catalogue),
+            Some(Content::Events(_) | Content::Outcomes(_)) | None => None,
         };
         let head = BatchHead {
             incarnation: envelope.incarnation,
@@ -93,6 +95,7 @@ fn is_storable(batch: &Batch) -> bool {
             Event::Alarm(transition) => fine(transition),
             Event::Anchor { .. }
             | Event::Restart { .. }
+            | Event::Reset { .. }
             | Event::LocalWrite { .. }
             | Event::Command { .. } => true,
         }),
@@ -154,7 +157,7 @@ fn project_event(commit: &mut Commit, event: &Event, at: Option<UtcMillis>) {
             done: *done,
             at,
         }),
-        Event::Anchor { .. } | Event::Restart { .. } => {}
+        Event::Anchor { .. } | Event::Restart { .. } | Event::Reset { .. } => {}
     }
 }
 

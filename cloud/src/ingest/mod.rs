@@ -17,6 +17,7 @@ mod settle;
 use std::sync::Arc;
 
 use fieldgate_model::{CatalogueId, GatewayId, InstanceId, Millis};
+use fieldgate_pack::Zstd;
 use fieldgate_wire::{
     PauseReason, UpKind, decode_answer, decode_catalogue, decode_catalogue_chunk, decode_hello,
     decode_present, message_digest,
@@ -91,6 +92,7 @@ impl Ingest {
             sessions: Sessions::default(),
             reassemblies: Reassemblies::default(),
             complaints: Complaints::default(),
+            codec: Zstd::new(),
         };
         while let Some(event) = events.recv().await {
             let mut group = Group::default();
@@ -113,6 +115,7 @@ struct Task {
     sessions: Sessions,
     reassemblies: Reassemblies,
     complaints: Complaints,
+    codec: Zstd,
 }
 
 impl Task {
@@ -222,7 +225,7 @@ impl Task {
         }
         self.announce(session).await;
         let digest = message_digest(&payload);
-        let arrived = match Arrived::read(payload) {
+        let arrived = match Arrived::read(payload, &mut self.codec) {
             Ok(arrived) => arrived,
             Err(error) => {
                 // However often it comes, it cannot be read: the gateway goes on without it.

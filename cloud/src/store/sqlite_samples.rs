@@ -16,6 +16,7 @@ use fieldgate_model::{
     Batch, Catalogue, CatalogueId, CatalogueSignal, Content, GatewayId, IncarnationId, Millis,
     Position, SignalIndex, Stream, UtcMillis,
 };
+use fieldgate_pack::Zstd;
 use fieldgate_wire::v1;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -162,7 +163,8 @@ fn scan(
     query: &SampleQuery,
     tell: &mut Tell<'_>,
 ) -> Result<(), QueryError> {
-    let mut reader = Reader { connection, signal: &query.signal, known: BTreeMap::new() };
+    let (codec, known) = (Zstd::new(), BTreeMap::new());
+    let mut reader = Reader { connection, signal: &query.signal, codec, known };
     let placed_are_over = matches!(query.after, Some(SamplePlace::Unplaced(..)));
     if !placed_are_over && scan_placed(&mut reader, query, tell)?.is_break() {
         return Ok(());
@@ -242,13 +244,16 @@ fn scan_unplaced(
 struct Reader<'c> {
     connection: &'c Connection,
     signal: &'c SignalId,
+    codec: Zstd,
     known: BTreeMap<CatalogueId, Option<(SignalIndex, Arc<CatalogueSignal>)>>,
 }
 
 impl Reader<'_> {
     /// The samples of the signal in a batch; none in a gap or in a batch kept in custody.
     fn load(&mut self, sequence: i64) -> Result<Vec<StoredSample>, QueryError> {
-        let Some(stored) = stored_batch(self.connection, sequence)? else { return Ok(Vec::new()) };
+        let Some(stored) = stored_batch(self.connection, &mut self.codec, sequence)? else {
+            return Ok(Vec::new());
+        };
         let Content::Samples { catalogue, samples } = &stored.batch.content else {
             return Ok(Vec::new());
         };
@@ -301,7 +306,11 @@ impl StoredBatch {
     }
 }
 
-fn stored_batch(connection: &Connection, sequence: i64) -> Result<Option<StoredBatch>, QueryError> {
+fn stored_batch(
+    connection: &Connection,
+    codec: &mut Zstd,
+    sequence: i64,
+) -> Result<Option<StoredBatch>, QueryError> {
     let sql = "SELECT body, from_at, committed_at FROM batch WHERE sequence = ?1 AND state = 0";
     let row = connection
         .prepare_cached(sql)?
@@ -311,7 +320,7 @@ fn stored_batch(connection: &Connection, sequence: i64) -> Result<Option<StoredB
         })
         .optional()?;
     let Some((body, from_at, committed_at)) = row else { return Ok(None) };
-    let Ok(batch) = v1::decode_batch(&body) else {
+    let Ok(batch) = v1::decode_batch_packed(&body, codec) else {
         tracing::warn!(sequence, "a batch that was readable at its commit cannot be decoded");
         return Ok(None);
     };
@@ -350,10 +359,11 @@ fn newest(
     let mut statement = connection.prepare_cached(sql)?;
     let wanted = params![gateway.as_str(), Stream::Samples.code(), limit];
     let sequences = statement.query_map(wanted, |row| row.get::<_, i64>(0))?;
+    let mut codec = Zstd::new();
     let mut lists: BTreeMap<CatalogueId, Option<Catalogue>> = BTreeMap::new();
     let mut newest: BTreeMap<SignalKey, StoredSample> = BTreeMap::new();
     for sequence in sequences.collect::<Result<Vec<_>, _>>()? {
-        let Some(stored) = stored_batch(connection, sequence)? else { continue };
+        let Some(stored) = stored_batch(connection, &mut codec, sequence)? else { continue };
         let Content::Samples { catalogue, samples } = &stored.batch.content else { continue };
         if !lists.contains_key(catalogue) {
             lists.insert(*catalogue, stored_catalogue(connection, gateway, *catalogue)?);

@@ -34,7 +34,7 @@ pub use self::error::BufferError;
 pub use self::maps::{DeviceMap, stored_maps};
 pub use self::tail::Intake;
 use self::worker::{Request, Worker};
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockStatus};
 
 /// Requests that may wait for the disk. The engine waits when it is full, the buses do not.
 const REQUESTS_MAX: usize = 256;
@@ -58,6 +58,8 @@ pub struct BufferOptions {
     pub boot: BootId,
     /// Its clock.
     pub clock: Clock,
+    /// The time of day for labels.
+    pub time: watch::Receiver<ClockStatus>,
 }
 
 /// What the buffer found when it opened.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use fieldgate_model::{
-    CatalogueId, Digest, Event, EventRecord, IncarnationId, Millis, Position, Stream, UtcMillis,
+    CatalogueId, Digest, Event, EventRecord, IncarnationId, Millis, Position, Stream,
 };
 use fieldgate_protocol::uplink::HeldLine;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,8 +16,6 @@ use super::{BufferError, BufferOptions, BufferStats, Recovered};
 
 /// The file's name in its folder.
 pub(super) const FILE: &str = "buffer.db";
-/// The first time of day that can be right: a clock before it has not been set since power-up.
-const UTC_MIN: UtcMillis = UtcMillis(1_767_225_600_000);
 
 /// What the thread can be asked.
 #[derive(Debug)]
@@ -213,7 +211,7 @@ impl Worker {
             tail: &self.tail,
             catalogue: self.catalogue,
             boot: self.options.boot,
-            utc_offset: Some(clock.utc()).filter(|utc| *utc >= UTC_MIN).map(|utc| utc - now),
+            utc_offset: self.options.time.borrow().offset,
             seal,
             releases: &self.releases,
             max_bytes: self.options.max_bytes,

@@ -82,7 +82,7 @@ pub(super) fn test(args: &ParserTestArgs) -> Result<Exit, Failure> {
         Ok(mut parser) => {
             let _backstop = Backstop::start(parser.cancel());
             let result = parser.run(&frame, &mut DeviceState::default());
-            (result, parser.fuel_used())
+            (result, parser.used().fuel)
         }
         Err(error) => (Err(error), 0),
     };

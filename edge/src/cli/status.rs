@@ -133,7 +133,7 @@ fn count_of(records: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socket::message::{AlarmNow, LineStatus};
+    use crate::socket::message::{AlarmNow, ClockNow, LineStatus};
 
     fn device(number: usize, state: DeviceState) -> DeviceStatus {
         DeviceStatus {
@@ -151,6 +151,8 @@ mod tests {
             link_faults: 0,
             malformed: 0,
             exceptions: 0,
+            observed: 0,
+            notifications: 0,
             last_good_at: None,
         }
     }
@@ -198,6 +200,7 @@ mod tests {
                 backlog: 1,
                 acked_at: None,
             },
+            clock: ClockNow { system: "believed".to_owned(), utc: None, steps: 0 },
         };
         let text = text(&status, false);
         assert!(text.lines().count() <= 24, "{text}");

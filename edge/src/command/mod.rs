@@ -6,6 +6,7 @@
 //! - This task owns the executor; the uplink goes on while a device is slow to answer.
 
 mod error;
+mod payload;
 mod targets;
 mod write;
 
@@ -22,7 +23,7 @@ use tokio::time::sleep;
 pub use self::error::WriteError;
 pub use self::targets::Targets;
 pub(crate) use self::write::Wanted;
-pub use self::write::{Written, write};
+pub use self::write::{Sent, Written, write};
 use crate::buffer::{Buffer, Intake};
 use crate::clock::Clock;
 use crate::journal::Journal;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fieldgate_model::Millis;
 
 use super::bus_file::read_buses;
+use super::coap_file::read_coap;
 use super::device_file::{Context, part, read_devices};
 use super::fields::{Fields, Found, Source, Wrong};
 use super::library::Library;
@@ -49,12 +50,13 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let buffer = read_buffer(&mut root, base, &mut problems);
     let cloud = read_cloud(&mut root, base, &buffer.path, &mut problems);
     let http = read_http(&mut root, &mut problems);
+    let coap = read_coap(&mut root, &mut problems);
     let socket = read_socket(&mut root, base, &buffer.path, &mut problems);
     let library = Library::open(&folder);
     let (buses, broken_buses) = read_buses(&mut root, &mut problems);
     let context =
         Context { library: &library, folder: &folder, buses: &buses, broken_buses: &broken_buses };
-    let devices = read_devices(&mut root, &context);
+    let (devices, hosts) = read_devices(&mut root, &context);
     let (devices, broken) = part(devices);
 
     problems.extend(root.finish());
@@ -66,7 +68,8 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     if problems.iter().any(|problem| problem.scope == Scope::Fatal) {
         return Err(problems);
     }
-    let config = Config { gateway, cloud, buffer, http, socket, buses, devices, broken };
+    let config =
+        Config { gateway, cloud, buffer, http, socket, buses, hosts, coap, devices, broken };
     Ok(Loaded { config, problems })
 }
 

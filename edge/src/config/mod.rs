@@ -18,6 +18,7 @@ use fieldgate_rules::plan::LinkCost;
 use fieldgate_rules::profile::Profile;
 
 mod bus_file;
+mod coap_file;
 mod device_file;
 mod endpoint;
 mod fields;
@@ -26,6 +27,7 @@ mod library;
 mod problem;
 mod profile_file;
 mod reading_file;
+mod resource_file;
 mod signal_file;
 mod signals_file;
 mod source_file;
@@ -68,6 +70,10 @@ pub struct Config {
     pub socket: PathBuf,
     /// The buses, in the order of the file.
     pub buses: Vec<BusConfig>,
+    /// The hosts that devices name by `coap`, each once.
+    pub hosts: Vec<HostConfig>,
+    /// How `CoAP` devices reach the gateway.
+    pub coap: CoapConfig,
     /// The devices that run, in the order of the file.
     pub devices: Vec<DeviceConfig>,
     /// The devices that do not run.
@@ -153,14 +159,75 @@ pub struct DeviceConfig {
     pub name: DeviceName,
     /// Its type.
     pub profile: Arc<Profile>,
-    /// Place of its bus in [`Config::buses`].
-    pub bus: usize,
-    /// Its address on the bus.
-    pub unit: UnitId,
+    /// Where it is.
+    pub place: Place,
     /// Poll interval.
     pub every: Millis,
     /// How long an answer of it may take; as on its bus by default.
     pub timeout: Millis,
+}
+
+/// Where a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On a bus.
+    Bus {
+        /// Place of the bus in [`Config::buses`].
+        bus: usize,
+        /// Its address there.
+        unit: UnitId,
+    },
+    /// At a host of its own, or one that it shares with others of its name and port.
+    Host {
+        /// Place of the host in [`Config::hosts`].
+        host: usize,
+    },
+}
+
+/// A host that speaks `CoAP`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostConfig {
+    /// Name or address, without the brackets of an IPv6 one.
+    pub host: String,
+    /// UDP port; 5683 by default.
+    pub port: u16,
+}
+
+/// `[coap]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CoapConfig {
+    /// Where devices send what they push; nowhere by default.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Place {
+    /// The bus and the unit there, if it is on one.
+    pub const fn bus(self) -> Option<(usize, UnitId)> {
+        match self {
+            Self::Bus { bus, unit } => Some((bus, unit)),
+            Self::Host { .. } => None,
+        }
+    }
+
+    /// The host, if it is at one.
+    pub const fn host(self) -> Option<usize> {
+        match self {
+            Self::Bus { .. } => None,
+            Self::Host { host } => Some(host),
+        }
+    }
+}
+
+impl HostConfig {
+    /// Its URL, which stands for its name everywhere.
+    pub fn url(&self) -> String {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            format!("coap://[{host}]:{port}")
+        } else {
+            format!("coap://{host}:{port}")
+        }
+    }
 }
 
 /// A device that does not run.

@@ -16,6 +16,7 @@ use super::fields::{Fields, Found, Source, Wrong, nearest};
 use super::library::stem;
 use super::problem::{Problem, Scope};
 use super::reading_file::{check_rules, read_rules};
+use super::resource_file::Resources;
 use super::signal_file::{Raw, leaf, read_name, unit_wrong};
 use super::signals_file::{Signals, read_signals};
 use super::source_file::address_wrong;
@@ -73,11 +74,14 @@ pub(super) fn read_profile(
     let reading = read_rules(&mut header);
     let header_line = header.line();
 
+    let mut resources = Resources::read(&mut root, &mut problems);
     let Signals { signals, unverified } =
-        read_signals(&mut root, parser_line, verified, &mut problems);
+        read_signals(&mut root, parser_line, verified, &mut resources, &mut problems);
+    resources.check(&mut root, parser_line.is_some());
+    check_transport(&mut header, &signals, &resources);
     let alarms = read_alarms(&mut root, &signals, &mut problems);
     check_rules(&mut header, &reading, &signals);
-    let tests = read_tests(&mut root, &signals, &mut problems);
+    let tests = read_tests(&mut root, &signals, &resources, &mut problems);
     if signals.is_empty() && problems.is_empty() {
         root.wrong(header_line, Wrong::new("has no `[[signal]]` that can be used"));
     }
@@ -92,6 +96,7 @@ pub(super) fn read_profile(
             version,
             title,
             source,
+            resources: resources.resources,
             signals,
             alarms,
             parser,
@@ -103,6 +108,16 @@ pub(super) fn read_profile(
     }
     problems.sort_by_key(|problem| problem.line);
     Err(problems)
+}
+
+/// A device has registers or resources, never both.
+fn check_transport(header: &mut Fields<'_>, signals: &[SignalSpec], resources: &Resources) {
+    let in_registers = signals.iter().find(|signal| signal.source.read().is_some());
+    if let (Some(signal), false) = (in_registers, resources.resources.is_empty()) {
+        let what = format!("has resources, and `{}` lies in a register", signal.name);
+        let hint = "make a profile of each, and a device of each profile";
+        header.wrong(header.line(), Wrong::new(what).hint(hint));
+    }
 }
 
 /// A positive duration.
@@ -235,6 +250,7 @@ fn unknown_signal(name: &str, signals: &[SignalSpec]) -> Wrong {
 fn read_tests(
     root: &mut Fields<'_>,
     signals: &[SignalSpec],
+    resources: &Resources,
     problems: &mut Vec<Problem>,
 ) -> Vec<ProfileTest> {
     let mut tests = Vec::new();
@@ -246,6 +262,7 @@ fn read_tests(
                 word.ok_or_else(|| Wrong::new(format!("`{raw}` is not a word of 16 bits")))
             }),
             bits: read_items(&mut fields, "coils", |table| table != Table::Coil, leaf::<bool>),
+            payloads: read_payloads(&mut fields, resources),
             expect: BTreeMap::new(),
         };
         test.bits.extend(read_items(
@@ -301,6 +318,56 @@ fn read_items<T>(
         }
     }
     found
+}
+
+/// `{ "/temp" = "21.5" }`, or `{ "/raw" = { hex = "01 02" } }` for bytes that are no text.
+fn read_payloads(fields: &mut Fields<'_>, resources: &Resources) -> Vec<(usize, Vec<u8>)> {
+    let Some(table) = fields.table("payloads", "") else { return Vec::new() };
+    let mut payloads = Vec::new();
+    for (path, Found { value, line }) in table.entries().0 {
+        let payload = resources.place(&path).ok_or_else(|| {
+            Wrong::new("is no resource of this profile")
+                .hint("name it as `read` of a signal or `path` of a `[[resource]]` does")
+        });
+        match payload.and_then(|place| Ok((place, leaf::<RawPayload>(value)?.bytes()?))) {
+            Ok(payload) => payloads.push(payload),
+            Err(Wrong { what, hint }) => {
+                fields.wrong(line, Wrong { what: format!("`payloads` `{path}`: {what}"), hint });
+            }
+        }
+    }
+    payloads
+}
+
+/// A payload as text or in hex.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a text, or { hex = \"01 02\" }")]
+enum RawPayload {
+    Text(String),
+    Hex(RawHex),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHex {
+    hex: String,
+}
+
+impl RawPayload {
+    fn bytes(self) -> Result<Vec<u8>, Wrong> {
+        let hex = match self {
+            Self::Text(text) => return Ok(text.into_bytes()),
+            Self::Hex(RawHex { hex }) => hex,
+        };
+        let digits: Option<Vec<u8>> = hex
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+            .collect();
+        let digits = digits.filter(|digits| digits.len() % 2 == 0);
+        let digits = digits.ok_or_else(|| Wrong::new(format!("`{hex}` is not bytes in hex")))?;
+        Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    }
 }
 
 fn read_expect(fields: &mut Fields<'_>, signals: &[SignalSpec]) -> BTreeMap<SignalName, Expected> {

@@ -106,7 +106,7 @@ fn a_good_file_has_the_defaults_that_its_documentation_promises() {
     };
     assert_eq!(config.buses, [bus]);
     assert_eq!(config.devices[0].every, Millis(1000));
-    assert_eq!(config.devices[0].unit, UnitId(1));
+    assert_eq!(config.devices[0].place, Place::Bus { bus: 0, unit: UnitId(1) });
     assert_eq!(config.devices[0].timeout, Millis(1000));
     assert_eq!(config.catalogue().devices[0].profile, "eastron-sdm630@1");
 }

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::parsers::frame;
-pub use self::task::{EngineSetup, run};
+pub use self::task::{EngineInputs, EngineSetup, run};
 
 /// Requests that may wait; each is answered within one turn of the engine's loop.
 pub const REQUESTS_MAX: usize = 16;
@@ -67,6 +67,8 @@ pub struct Snapshot {
     pub parser_errors: Vec<(DeviceName, String)>,
     /// Frames that no parser took, and readings that no profile declares.
     pub skipped: u64,
+    /// Samples with a time of their own that had come before, and were not stored again.
+    pub duplicates: u64,
 }
 
 /// Handle of the engine.

@@ -15,11 +15,12 @@ use fieldgate_model::{Cause, DeviceName, Millis};
 use fieldgate_rules::plan::Image;
 use fieldgate_rules::profile::ParserSpec;
 use fieldgate_script::{Block, Cancel, DeviceState, Frame, Limits, Parser, Reading, ScriptError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::EngineError;
 use crate::clock::Clock;
 use crate::drivers::DeviceIndex;
+use crate::drivers::host::{Payload, Taken};
 
 /// Frames that may wait for one parser: ten seconds of a device at 200 ms.
 const WAITING_MAX: usize = 50;
@@ -35,7 +36,22 @@ struct Job {
     device: DeviceIndex,
     name: DeviceName,
     at: Millis,
-    image: Image,
+    content: Content,
+    taken: Option<oneshot::Sender<Taken>>,
+}
+
+/// What a parser gets to see.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// The answers of one poll of a Modbus device.
+    Image(Image),
+    /// What one resource answered or sent.
+    Payload {
+        /// Its path.
+        resource: String,
+        /// What.
+        payload: Payload,
+    },
 }
 
 /// What a parser made of a frame.
@@ -44,6 +60,8 @@ pub(super) struct Parsed {
     pub(super) device: DeviceIndex,
     pub(super) at: Millis,
     pub(super) readings: Result<Vec<Reading>, Failure>,
+    /// Who waits until what came of it is stored.
+    pub(super) taken: Option<oneshot::Sender<Taken>>,
 }
 
 /// Why there are no readings.
@@ -121,9 +139,10 @@ impl Parsers {
         device: DeviceIndex,
         name: &DeviceName,
         at: Millis,
-        image: Image,
+        content: Content,
+        taken: Option<oneshot::Sender<Taken>>,
     ) -> bool {
-        let job = Job { device, name: name.clone(), at, image };
+        let job = Job { device, name: name.clone(), at, content, taken };
         self.threads.get(&spec.source).is_some_and(|thread| thread.jobs.try_send(job).is_ok())
     }
 
@@ -161,7 +180,12 @@ impl Runner {
             } else {
                 self.since.store(self.clock.now().0.max(1), Ordering::Relaxed);
                 let state = states.entry(job.device).or_default();
-                let readings = parser.run(&frame(&job.name, job.at, &job.image), state);
+                let readings = match &job.content {
+                    Content::Image(image) => parser.run(&frame(&job.name, job.at, image), state),
+                    Content::Payload { resource, payload } => {
+                        parser.run(&message(&job.name, job.at, resource, payload), state)
+                    }
+                };
                 self.since.store(0, Ordering::Relaxed);
                 parser.cancel().reset();
                 overruns = match &readings {
@@ -170,12 +194,26 @@ impl Runner {
                 };
                 readings.map_err(Failure::Script)
             };
-            let parsed = Parsed { device: job.device, at: job.at, readings };
+            let parsed = Parsed { device: job.device, at: job.at, readings, taken: job.taken };
             if self.results.blocking_send(parsed).is_err() {
                 return;
             }
         }
     }
+}
+
+/// A message as a script sees it.
+pub(crate) fn message<'a>(
+    device: &'a DeviceName,
+    at: Millis,
+    resource: &'a str,
+    payload: &'a Payload,
+) -> Frame<'a> {
+    let mut frame = Frame::new(device, at);
+    frame.payload = Some(&payload.bytes);
+    frame.format = payload.format;
+    frame.resource = Some(resource);
+    frame
 }
 
 /// The frame as a script sees it; what could not be read is not in it.

@@ -181,6 +181,18 @@ pub(crate) struct Status {
     pub(crate) buses: Vec<BusStatus>,
     pub(crate) buffer: BufferStatus,
     pub(crate) cloud: CloudStatus,
+    pub(crate) clock: ClockNow,
+}
+
+/// What is known of the time of day.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ClockNow {
+    /// `believed`, `unset` or `doubted`.
+    pub(crate) system: String,
+    /// The time of day as the gateway would label a sample; none while nobody has told it.
+    pub(crate) utc: Option<String>,
+    /// How often the system clock was stepped since the start.
+    pub(crate) steps: u64,
 }
 
 /// An alarm that is active.
@@ -197,6 +209,7 @@ pub(crate) struct AlarmNow {
 pub(crate) struct DeviceStatus {
     pub(crate) device: String,
     pub(crate) bus: String,
+    /// 0 where there is none.
     pub(crate) unit: u8,
     pub(crate) profile: String,
     pub(crate) state: DeviceState,
@@ -209,8 +222,14 @@ pub(crate) struct DeviceStatus {
     pub(crate) no_answer: u64,
     pub(crate) link_faults: u64,
     pub(crate) malformed: u64,
-    /// Modbus exceptions of all codes.
+    /// Modbus exceptions, or refusals of `CoAP`, of all codes.
     pub(crate) exceptions: u64,
+    /// Resources that tell of their changes by themselves.
+    #[serde(default)]
+    pub(crate) observed: usize,
+    /// What they have told.
+    #[serde(default)]
+    pub(crate) notifications: u64,
     pub(crate) last_good_at: Option<String>,
 }
 

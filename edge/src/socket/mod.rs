@@ -15,6 +15,7 @@
 
 pub(crate) mod commands;
 mod explain;
+mod explain_resource;
 pub(crate) mod live;
 pub(crate) mod message;
 mod raw;

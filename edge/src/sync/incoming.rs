@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fieldgate_model::{
-    Cursor, Digest, Event, EventRecord, IncarnationId, Millis, Position, Stream, TimeSource,
-    Welcome,
-};
+use fieldgate_model::{Cursor, Digest, IncarnationId, Millis, Position, Stream, Welcome};
 use fieldgate_protocol::Verdict;
 use fieldgate_protocol::uplink::SessionState;
 use fieldgate_wire::{DecodeError, DownKind, Refuse};
@@ -14,12 +11,11 @@ use super::doubt::ASK_EVERY;
 use super::status::PauseStatus;
 use super::task::{SyncError, Task};
 use crate::buffer::BufferError;
+use crate::clock::CloudWord;
 use crate::journal::JournalError;
 
 /// Longest a watch may be asked for at once; who still looks asks again.
 const WATCH_MAX: Millis = Millis::from_secs(300);
-/// How often the owner's time of day is worth an event.
-const ANCHOR_EVERY: Millis = Millis::from_secs(3600);
 
 impl Task {
     pub(super) async fn handle_message(
@@ -124,7 +120,7 @@ impl Task {
                 self.fence = fence;
             }
         }
-        self.anchor(&welcome).await;
+        self.anchor(&welcome);
         let mut chains: BTreeMap<(IncarnationId, Stream, Position), Option<Digest>> =
             BTreeMap::new();
         for cursor in &welcome.cursors {
@@ -151,20 +147,17 @@ impl Task {
         Ok(())
     }
 
-    /// Carries the owner's time of day on the monotonic clock, and notes it now and then.
-    async fn anchor(&mut self, welcome: &Welcome) {
-        let now = self.now();
+    /// Carries the owner's time of day on the monotonic clock, and tells the timekeeper.
+    fn anchor(&self, welcome: &Welcome) {
+        let (now, greeted) = (self.now(), self.sender.greeted_at());
         // Counted from the Hello, which the owner's clock was read after: a Welcome that was long on
         // its way can make a command expire early, never late.
-        self.outputs.utc_offset.send_replace(Some(welcome.utc - self.sender.greeted_at()));
-        if self.anchored_at.is_none_or(|at| now.since(at) >= ANCHOR_EVERY) {
-            self.anchored_at = Some(now);
-            let event = Event::Anchor {
-                utc: welcome.utc + now.since(self.sender.greeted_at()),
-                error: now.since(self.sender.greeted_at()),
-                source: TimeSource::Cloud,
-            };
-            self.setup.engine.record(EventRecord { at: now, event }).await;
+        self.outputs.utc_offset.send_replace(Some(welcome.utc - greeted));
+        // The owner's clock was read somewhere on the way there and back: half of it is the error.
+        let half = Millis(now.since(greeted).0.div_ceil(2));
+        let word = CloudWord { utc: welcome.utc + half, error: half + Millis(1), at: now };
+        if self.setup.time.words.try_send(word).is_err() {
+            tracing::debug!("the timekeeper has enough to do; the next Welcome tells it");
         }
     }
 

@@ -15,6 +15,7 @@ mod outgoing;
 mod present;
 mod status;
 mod task;
+mod trust;
 
 use fieldgate_model::{BootId, Catalogue, Command, Doubt};
 use fieldgate_protocol::Fence;
@@ -24,7 +25,7 @@ pub use self::credentials::{Credentials, CredentialsError};
 pub use self::status::{LineStatus, PauseStatus, SyncStatus};
 pub use self::task::run;
 use crate::buffer::Buffer;
-use crate::clock::Clock;
+use crate::clock::{Clock, TimeHandle};
 use crate::command::{Answered, UtcOffset};
 use crate::config::CloudUrl;
 use crate::engine::Engine;
@@ -54,6 +55,8 @@ pub struct SyncSetup {
     pub boot: BootId,
     /// The clock.
     pub clock: Clock,
+    /// Who is told the owner's time of day.
+    pub time: TimeHandle,
 }
 
 /// Where the sync task's findings go.

@@ -13,13 +13,14 @@ use std::time::Duration;
 use fieldgate_model::{GatewayId, Millis};
 use fieldgate_protocol::Reconnect;
 use fieldgate_wire::{DownKind, MESSAGE_BYTES_MAX, UpKind, down_filter, parse_down, up_topic};
+use rumqttc::Transport;
 use rumqttc::{AsyncClient, ConnectReturnCode, Event, EventLoop, MqttOptions, Packet, QoS};
-use rumqttc::{TlsConfiguration, Transport};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::credentials::Credentials;
-use crate::clock::Clock;
+use super::trust::{self, TrustError};
+use crate::clock::{Clock, ClockStatus};
 use crate::config::CloudUrl;
 
 /// Messages the client may hold: the sender's window of 16, and as many of everything else.
@@ -81,6 +82,8 @@ impl Publisher {
 pub(super) struct LinkSetup {
     pub(super) url: CloudUrl,
     pub(super) credentials: Credentials,
+    /// Whether anyone has set the clock yet.
+    pub(super) clock: watch::Receiver<ClockStatus>,
 }
 
 /// Keeps a connection for as long as `events` has a reader. A message on `rebuild` ends the
@@ -93,11 +96,16 @@ pub(super) async fn run(
     let clock = Clock;
     let mut reconnect = Reconnect::default();
     loop {
-        let (client, mut connection) = AsyncClient::new(options(&setup), QUEUE_MAX);
-        let publisher = Publisher { client, gateway: setup.credentials.gateway.clone() };
-        let ended = tokio::select! {
-            ended = serve(publisher, &mut connection, &events, &mut reconnect) => ended,
-            Some(()) = rebuild.recv() => Err("it was silent for too long".to_owned()),
+        let ended = match options(&setup) {
+            Err(error) => Err(crate::telemetry::chain(&error)),
+            Ok(options) => {
+                let (client, mut connection) = AsyncClient::new(options, QUEUE_MAX);
+                let publisher = Publisher { client, gateway: setup.credentials.gateway.clone() };
+                tokio::select! {
+                    ended = serve(publisher, &mut connection, &events, &mut reconnect) => ended,
+                    Some(()) = rebuild.recv() => Err("it was silent for too long".to_owned()),
+                }
+            }
         };
         match ended {
             Ok(()) => return,
@@ -162,7 +170,7 @@ async fn serve(
     }
 }
 
-fn options(setup: &LinkSetup) -> MqttOptions {
+fn options(setup: &LinkSetup) -> Result<MqttOptions, TrustError> {
     let id = setup.credentials.gateway.as_str();
     let mut options = MqttOptions::new(id, setup.url.host.clone(), setup.url.port);
     options
@@ -171,13 +179,10 @@ fn options(setup: &LinkSetup) -> MqttOptions {
         .set_keep_alive(KEEP_ALIVE)
         .set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
     if setup.url.tls {
-        options.set_transport(Transport::Tls(TlsConfiguration::Simple {
-            ca: setup.credentials.ca.clone().into_bytes(),
-            alpn: None,
-            client_auth: None,
-        }));
+        let trusted = trust::believing(&setup.credentials.ca, setup.clock.clone())?;
+        options.set_transport(Transport::Tls(trusted));
     }
-    options
+    Ok(options)
 }
 
 /// Between three quarters and five quarters of `delay`: a thousand gateways that lost their cloud

@@ -37,6 +37,7 @@ impl Task {
     }
 
     fn greet(&self) {
+        let now = self.now();
         let hello = Hello {
             gateway: self.setup.credentials.gateway.clone(),
             boot: self.setup.boot,
@@ -48,8 +49,8 @@ impl Task {
             open_commands: 0,
             generation: 0,
             software: concat!("fieldgate/", env!("CARGO_PKG_VERSION")).to_owned(),
-            at: self.now(),
-            utc: Some(self.setup.clock.utc()),
+            at: now,
+            utc: self.setup.time.status.borrow().offset.map(|offset| offset + now),
             doubt: self.doubt,
         };
         self.publish(UpKind::Hello, fieldgate_wire::encode_hello(&hello));
@@ -100,7 +101,7 @@ impl Task {
             chain,
             boot: self.setup.boot,
             utc_offset: None,
-            content: Content::Gap(Gap { reason, from, to }),
+            content: Content::Gap(Gap { reason, from, to, summary: None }),
         };
         tracing::warn!(%incarnation, records = next - first, ?reason, "declaring a gap");
         self.publish(UpKind::Batch, fieldgate_wire::encode_batch(&batch));

@@ -73,7 +73,6 @@ pub(super) struct Task {
     pub(super) watched_until: Option<Millis>,
     pub(super) shown_until: Option<Millis>,
     pub(super) shown_at: tokio::time::Instant,
-    pub(super) anchored_at: Option<Millis>,
     pub(super) present: PresentFrame,
 }
 
@@ -85,7 +84,11 @@ pub async fn run(
 ) -> Result<(), SyncError> {
     let (events, mut link) = mpsc::channel(mqtt::events_max());
     let (rebuild, rebuilds) = mpsc::channel(1);
-    let link_setup = LinkSetup { url: setup.url.clone(), credentials: setup.credentials.clone() };
+    let link_setup = LinkSetup {
+        url: setup.url.clone(),
+        credentials: setup.credentials.clone(),
+        clock: setup.time.status.clone(),
+    };
     let client = tokio::spawn(mqtt::run(link_setup, events, rebuilds));
     let mut lines = setup.buffer.lines();
     let mut task = Task::new(setup, outputs, rebuild, lines.borrow_and_update().clone());
@@ -156,7 +159,6 @@ impl Task {
             shown_at: tokio::time::Instant::now(),
             watched_until: None,
             shown_until: None,
-            anchored_at: None,
             present: PresentFrame { boot: setup.boot, catalogue },
             setup,
             outputs,

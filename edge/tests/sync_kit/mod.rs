@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fieldgate_edge::buffer::{Buffer, BufferOptions, Intake};
-use fieldgate_edge::clock::Clock;
+use fieldgate_edge::clock::{Clock, ClockStatus, CloudWord, TimeHandle};
 use fieldgate_edge::config::CloudUrl;
 use fieldgate_edge::engine::{Engine, EngineRequest, Snapshot};
 use fieldgate_edge::journal::Journal;
@@ -61,12 +61,15 @@ pub(crate) struct Rig {
     tasks: JoinSet<()>,
     _commands: mpsc::Receiver<fieldgate_model::Command>,
     _answers: mpsc::Sender<fieldgate_edge::command::Answered>,
+    _words: mpsc::Receiver<CloudWord>,
 }
 
 impl Rig {
     pub(crate) async fn start(folder: &Folder) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port");
         let port = listener.local_addr().expect("it is bound").port();
+        let told = watch::channel(ClockStatus::default()).1;
+        let (words, told_words) = mpsc::channel(8);
         let (buffer, recovered) = Buffer::open(BufferOptions {
             folder: folder.0.clone(),
             max_bytes: 64 * 1024 * 1024,
@@ -76,6 +79,7 @@ impl Rig {
             gateway: gateway(),
             boot: BootId([1; 16]),
             clock: Clock,
+            time: told.clone(),
         })
         .expect("the buffer opens");
         let (journal, resumed) =
@@ -109,6 +113,7 @@ impl Rig {
             catalogue: Catalogue::default(),
             boot: BootId([1; 16]),
             clock: Clock,
+            time: TimeHandle { words, status: told },
         };
         let outputs = SyncOutputs {
             commands,
@@ -121,7 +126,8 @@ impl Rig {
             sync::run(setup, outputs, stopped).await.expect("the uplink runs");
         });
         let (_commands, _answers) = (commands_out, answers);
-        Self { listener, buffer, status: shown, stopping, tasks, _commands, _answers }
+        let _words = told_words;
+        Self { listener, buffer, status: shown, stopping, tasks, _commands, _answers, _words }
     }
 
     /// Stops as the daemon would, so that the folder can be used again.

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use crate::{
     AlarmTransition, BootId, CatalogueId, CommandId, Digest, IncarnationId, Millis, Outcome,
-    Position, Sample, Stream, UtcMillis,
+    Position, Sample, SignalIndex, Stream, UtcMillis,
 };
 
 /// A sealed range of one stream.
@@ -55,7 +55,7 @@ pub enum Content {
 }
 
 /// Stands for a lost range, in its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Gap {
     /// Why it is lost.
     pub reason: GapReason,
@@ -63,6 +63,35 @@ pub struct Gap {
     pub from: Millis,
     /// Time of the last lost record.
     pub to: Millis,
+    /// What is left of it, if it was thinned before it was lost.
+    pub summary: Option<Summary>,
+}
+
+/// What is left of samples that had to give way: some figures of each signal and minute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// The list that the signals' indices point into.
+    pub catalogue: CatalogueId,
+    /// In the order of time, then of signals. They may tell of a little more than the gap's range,
+    /// where a part of it arrived after all.
+    pub minutes: Vec<Minute>,
+}
+
+/// The raw values of one signal in one minute, those that had one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Minute {
+    /// Which signal.
+    pub signal: SignalIndex,
+    /// When the minute began: a whole minute of monotonic time.
+    pub at: Millis,
+    /// How many samples had a value that is a number.
+    pub samples: u64,
+    /// The smallest of them.
+    pub min: f64,
+    /// The greatest of them.
+    pub max: f64,
+    /// Their mean.
+    pub mean: f64,
 }
 
 /// Why a range is lost.
@@ -105,6 +134,12 @@ pub enum Event {
         /// When the last durable record was taken in, if the same boot is still running.
         last_durable: Option<Millis>,
     },
+    /// The buffer goes on in another incarnation. What the one before held and has lost is declared
+    /// by gaps in its own streams.
+    Reset {
+        /// Why.
+        cause: ResetCause,
+    },
     /// Someone with access to the gateway wrote a signal, past the cloud.
     LocalWrite {
         /// The user id that the kernel vouched for.
@@ -132,6 +167,31 @@ pub enum CommandStep {
     Received,
     /// It may reach the wire from here on.
     Started,
+}
+
+/// Why a buffer does not go on under the name that it had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResetCause {
+    /// What was written is not there as it was written.
+    Damaged,
+    /// It is older than it is known to have been: commits were lost, or a backup was restored.
+    WentBack,
+    /// A part of it is gone, or another stands in its place.
+    Missing,
+    /// Its files are copies: the original may run elsewhere under the same name.
+    Copied,
+}
+
+impl ResetCause {
+    /// The word for it on screens.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::WentBack => "went back",
+            Self::Missing => "missing",
+            Self::Copied => "copied",
+        }
+    }
 }
 
 /// Who vouches for a time of day.

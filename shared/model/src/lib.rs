@@ -23,7 +23,8 @@ mod value;
 
 pub use alarm::{AlarmKey, AlarmState, AlarmTransition, Severity};
 pub use batch::{
-    Batch, CommandStep, Content, Event, EventRecord, Gap, GapReason, OutcomeRecord, TimeSource,
+    Batch, CommandStep, Content, Event, EventRecord, Gap, GapReason, Minute, OutcomeRecord,
+    ResetCause, Summary, TimeSource,
 };
 pub use catalogue::{Catalogue, CatalogueDevice, CatalogueSignal, SignalIndex};
 pub use command::{Action, Command, FailureKind, Outcome};

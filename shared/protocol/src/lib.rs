@@ -10,6 +10,7 @@
 extern crate alloc;
 
 mod backoff;
+pub mod clock;
 pub mod command;
 mod fence;
 mod reconnect;

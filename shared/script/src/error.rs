@@ -142,6 +142,7 @@ impl From<mlua::Error> for Failure {
 fn locate(text: &str) -> (Option<u32>, String) {
     let text = text.strip_prefix("runtime error: ").unwrap_or(text);
     let text = text.split("\nstack traceback:").next().unwrap_or_default();
+    let text = without_address(text);
     let placed = text
         .strip_prefix(CHUNK)
         .and_then(|rest| rest.strip_prefix(':'))
@@ -156,6 +157,16 @@ fn locate(text: &str) -> (Option<u32>, String) {
         "failed without a message".clone_into(&mut message);
     }
     (line, message)
+}
+
+/// A table that was raised as an error comes as `table: 0x…`; no message tells an address, or the
+/// same failure would be another one in each process.
+fn without_address(text: &str) -> &str {
+    let kinds = ["table", "function", "buffer", "thread", "userdata"];
+    match text.split_once(": 0x") {
+        Some((kind, _)) if kinds.contains(&kind) => kind,
+        Some(_) | None => text,
+    }
 }
 
 /// The innermost line of the script in a traceback.

@@ -12,7 +12,7 @@
 
 use fieldgate_model::{
     AlarmTransition, Batch, Catalogue, CatalogueId, Content, Digest, Event, EventRecord, GatewayId,
-    IncarnationId, Outcome, OutcomeRecord, Sample, Stream, Value,
+    IncarnationId, Outcome, OutcomeRecord, Sample, Stream, Summary, Value,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -36,10 +36,13 @@ pub fn leaf(batch: &Batch) -> Digest {
     hash.u64(batch.next.0);
     match &batch.content {
         Content::Gap(gap) => {
-            hash.u8(0);
+            hash.u8(if gap.summary.is_some() { 8 } else { 0 });
             hash.u8(codes::of_gap_reason(gap.reason));
             hash.u64(gap.from.0);
             hash.u64(gap.to.0);
+            if let Some(summary) = &gap.summary {
+                hash.summary(summary);
+            }
         }
         Content::Samples { catalogue, samples } => {
             hash.u8(1);
@@ -114,6 +117,19 @@ impl Canonical {
         }
     }
 
+    fn summary(&mut self, summary: &Summary) {
+        self.raw(&summary.catalogue.0);
+        self.length(summary.minutes.len());
+        for minute in &summary.minutes {
+            self.u32(minute.signal.0);
+            self.u64(minute.at.0);
+            self.u64(minute.samples);
+            for figure in [minute.min, minute.max, minute.mean] {
+                self.u64(figure.to_bits());
+            }
+        }
+    }
+
     fn event(&mut self, record: &EventRecord) {
         self.u64(record.at.0);
         match &record.event {
@@ -131,6 +147,10 @@ impl Canonical {
                 self.u8(2);
                 self.optional(last_durable.as_ref(), |hash, at| hash.u64(at.0));
             }
+            Event::Reset { cause } => {
+                self.u8(4);
+                self.u8(codes::of_reset_cause(*cause));
+            }
             Event::LocalWrite { uid, target, value, done } => {
                 self.u8(3);
                 self.u32(*uid);
@@ -139,7 +159,7 @@ impl Canonical {
                 self.u8(u8::from(*done));
             }
             Event::Command { command, step } => {
-                self.u8(4);
+                self.u8(5);
                 self.text(command.as_str());
                 self.u8(codes::of_command_step(*step));
             }

@@ -7,8 +7,10 @@
 //! - Nothing here passes or fails by time. What is counted (polls, values) is checked; what is timed
 //!   is told.
 
+mod coap;
 mod cost;
 mod dead;
+mod parse;
 mod peer;
 mod poll;
 mod rate;
@@ -30,7 +32,8 @@ use crate::harness::duration;
 #[command(
     name = "tests/bench",
     after_help = "Examples:\n  tests/bench poll\n  tests/bench poll --devices 100 --for 30s --json\n  \
-                  tests/bench rate\n  tests/bench dead\n  tests/bench sync"
+                  tests/bench rate\n  tests/bench dead\n  tests/bench coap\n  tests/bench sync\n  \
+                  tests/bench parse --for 10s"
 )]
 pub struct Options {
     /// Print one JSON object instead of lines.
@@ -57,6 +60,10 @@ enum Work {
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=64))]
         in_flight: u16,
     },
+    /// CoAP requests one after the other: our endpoint and libcoap's client, of the same libcoap server
+    Coap,
+    /// Parses a second through the parsers' boundary, beside Luau with the same limits called bare
+    Parse,
     /// One dead unit among 20 on a simulated line at 9600 Bd: what it costs the others
     Dead,
     /// A backlog on its way into the cloud: samples a second, their cost, commands meanwhile
@@ -72,6 +79,8 @@ pub fn run(options: &Options) -> Result<()> {
     let figures = match options.work {
         Work::Poll { devices } => poll::run(devices, options.length)?,
         Work::Rate { in_flight } => rate::run(in_flight, options.length)?,
+        Work::Coap => coap::run(options.length)?,
+        Work::Parse => parse::run(options.length)?,
         Work::Dead => dead::run(options.length)?,
         Work::Sync { samples } => sync::run(samples)?,
     };

@@ -5,7 +5,7 @@ use ratatui::backend::TestBackend;
 
 use super::*;
 use crate::socket::message::{
-    AlarmNow, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, SignalNow,
+    AlarmNow, BufferStatus, BusStatus, ClockNow, CloudStatus, DeviceState, DeviceStatus, SignalNow,
 };
 use fieldgate_model::UtcMillis;
 
@@ -61,6 +61,7 @@ fn status(devices: Vec<DeviceStatus>) -> Status {
             backlog: 0,
             acked_at: None,
         },
+        clock: ClockNow { system: "believed".to_owned(), utc: None, steps: 0 },
     }
 }
 

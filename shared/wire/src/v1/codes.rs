@@ -1,8 +1,8 @@
 //! The numbers that stand for choices, in messages and in leaves. None ever changes its meaning.
 
 use fieldgate_model::{
-    AlarmState, CommandStep, DoubtCause, FailureKind, GapReason, Severity, Stream, TimeSource,
-    ValueKind,
+    AlarmState, CommandStep, DoubtCause, FailureKind, GapReason, ResetCause, Severity, Stream,
+    TimeSource, ValueKind,
 };
 
 use crate::error::{Fault, Wrong};
@@ -29,6 +29,9 @@ codes!(Severity, of_severity, to_severity, { 0 = Low, 1 = Medium, 2 = High, 3 = 
 codes!(AlarmState, of_alarm_state, to_alarm_state, { 0 = Normal, 1 = Active });
 codes!(TimeSource, of_time_source, to_time_source, { 0 = System, 1 = Cloud });
 codes!(GapReason, of_gap_reason, to_gap_reason, { 0 = BufferFull, 1 = Damaged, 2 = Refused });
+codes!(ResetCause, of_reset_cause, to_reset_cause, {
+    0 = Damaged, 1 = WentBack, 2 = Missing, 3 = Copied
+});
 codes!(CommandStep, of_command_step, to_command_step, { 0 = Received, 1 = Started });
 codes!(DoubtCause, of_doubt_cause, to_doubt_cause, { 0 = JournalLost, 1 = Forked });
 codes!(FailureKind, of_failure_kind, to_failure_kind, {

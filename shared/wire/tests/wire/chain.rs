@@ -19,6 +19,7 @@ fn a_digest_is_what_it_was_first() {
         leaf(&specimen::batch_events()).to_string(),
         leaf(&specimen::batch_outcomes()).to_string(),
         leaf(&specimen::batch_gap()).to_string(),
+        leaf(&specimen::batch_thinned()).to_string(),
         catalogue_id(&specimen::catalogue()).to_string(),
     ];
     assert_eq!(found, GOLDEN_DIGESTS);
@@ -82,7 +83,7 @@ fn an_envelope_is_valid_around_content_that_nobody_can_read() {
     let mut later = bytes.clone();
     later.splice(at..=at, [0x18, 77]);
     let envelope = v1::decode_envelope(&later).expect("a fine envelope");
-    assert_eq!((envelope.first, envelope.next), (Position(0), Position(5)));
+    assert_eq!((envelope.first, envelope.next), (Position(0), Position(6)));
     assert_eq!(envelope.open(), Err(DecodeError::UnknownEncoding(77)));
     assert_eq!(v1::decode_batch(&later), Err(DecodeError::UnknownEncoding(77)));
     assert!(!envelope.is_gap);
@@ -133,12 +134,13 @@ fn watch() -> Vec<u8> {
 }
 
 /// In the order of the test.
-const GOLDEN_DIGESTS: [&str; 7] = [
+const GOLDEN_DIGESTS: [&str; 8] = [
     "2dcf43d466c24e6dc721a96e5e5103f2d915e3130b2b9e3e803a9aead9e55bbf",
     "f27cdfaa562d92008021a9a9ec9fa4d731c0289aea76d45530aba4552d4b2683",
     "fc454ff31c3b2abbe29a9eb2d8a243536eb24fd011f733bcdb14a2d5c61509d3",
-    "0c62ec3b13fa5e068f355bfec20e83fb09f6efbf531b6614c8409ade6bd3b91e",
+    "820cd271425ea99be5f626071733187f4d6827ba2cdf6aaf0a6b17c3d8463a8d",
     "9c20a11f1d6561b954dd80af239cbf3a236b4d15c852da4a9d4d020be5f564a8",
     "b1d2b4ee61f995085fd33ef7328c67531185ec39a31f75e110eea593c0082d8f",
+    "ec4c33351f1453cca62a8a5e309d542ddd3cab763ec1df4afc90d51ebb1eb100",
     "34ed3cd11e9df2d394863825b823eaca96aa6d130af9d89ada137aac00acade8",
 ];

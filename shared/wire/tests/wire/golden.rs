@@ -25,6 +25,7 @@ golden!(
     "batch_events",
     "batch_outcomes",
     "batch_gap",
+    "batch_thinned",
     "catalogue",
     "catalogue_chunk",
     "answer_stale",

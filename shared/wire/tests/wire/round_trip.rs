@@ -6,9 +6,9 @@ use fieldgate_model::{
     Action, AlarmKey, AlarmState, AlarmTransition, Batch, BootId, Catalogue, CatalogueDevice,
     CatalogueId, CatalogueSignal, Cause, Command, CommandId, CommandStep, Content, Cursor,
     DeviceName, Digest, Doubt, DoubtCause, Epoch, Event, EventRecord, FailureKind, Gap, GapReason,
-    GatewayId, Head, Hello, IncarnationId, InstanceId, Millis, Outcome, OutcomeRecord, Owner,
-    Position, Quality, Sample, Scale, Severity, SignalIndex, SignalName, Stream, TimeSource,
-    UtcMillis, Value, ValueKind, Welcome,
+    GatewayId, Head, Hello, IncarnationId, InstanceId, Millis, Minute, Outcome, OutcomeRecord,
+    Owner, Position, Quality, ResetCause, Sample, Scale, Severity, SignalIndex, SignalName, Stream,
+    Summary, TimeSource, UtcMillis, Value, ValueKind, Welcome,
 };
 use fieldgate_wire::{
     Ack, Answer, CatalogueChunk, CommandMessage, DecodeError, DownKind, JournalState, Need, Pause,
@@ -98,7 +98,8 @@ pub(crate) fn batch(rng: &mut Rng) -> Batch {
         }
         _ => {
             let reason = rng.pick(&[GapReason::BufferFull, GapReason::Damaged, GapReason::Refused]);
-            let gap = Gap { reason, from: Millis(rng.number()), to: Millis(rng.number()) };
+            let summary = rng.maybe(summary);
+            let gap = Gap { reason, from: Millis(rng.number()), to: Millis(rng.number()), summary };
             (rng.pick(&Stream::ALL), Content::Gap(gap), 1 + rng.number() / 4)
         }
     };
@@ -143,6 +144,22 @@ fn samples(rng: &mut Rng, least: usize) -> Vec<Sample> {
     samples
 }
 
+fn summary(rng: &mut Rng) -> Summary {
+    let figure = |rng: &mut Rng| match rng.below(3) {
+        0 => f64::from(f32::from_bits(u32::from_be_bytes(rng.bytes())).clamp(f32::MIN, f32::MAX)),
+        _ => float(rng).clamp(f64::MIN, f64::MAX),
+    };
+    let minutes = rng.list(8, |rng| Minute {
+        signal: SignalIndex(u32::from_be_bytes(rng.bytes())),
+        at: Millis(rng.number() / 60_000 * 60_000),
+        samples: rng.number(),
+        min: figure(rng),
+        max: figure(rng),
+        mean: figure(rng),
+    });
+    Summary { catalogue: CatalogueId(rng.bytes()), minutes }
+}
+
 fn value(rng: &mut Rng, kind: Option<ValueKind>, text: usize) -> Value {
     match kind.unwrap_or_else(|| rng.pick(&ValueKind::ALL)) {
         ValueKind::Bool => Value::Bool(rng.chance(2)),
@@ -162,7 +179,7 @@ fn float(rng: &mut Rng) -> f64 {
 }
 
 fn event(rng: &mut Rng) -> EventRecord {
-    let event = match rng.below(5) {
+    let event = match rng.below(6) {
         0 => Event::Alarm(alarm(rng)),
         1 => Event::Anchor {
             utc: UtcMillis(rng.signed()),
@@ -170,7 +187,11 @@ fn event(rng: &mut Rng) -> EventRecord {
             source: rng.pick(&[TimeSource::System, TimeSource::Cloud]),
         },
         2 => Event::Restart { last_durable: rng.maybe(|rng| Millis(rng.number())) },
-        3 => Event::Command {
+        3 => {
+            let causes = [ResetCause::Damaged, ResetCause::Missing, ResetCause::Copied];
+            Event::Reset { cause: rng.pick(&causes) }
+        }
+        4 => Event::Command {
             command: command_id(rng),
             step: rng.pick(&[CommandStep::Received, CommandStep::Started]),
         },

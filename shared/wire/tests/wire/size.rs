@@ -68,7 +68,10 @@ fn what_a_sealer_adds_up_is_never_less_than_the_message() {
             Content::Samples { samples, .. } => samples.iter().map(v1::sample_bytes_max).sum(),
             Content::Events(records) => records.iter().map(v1::event_bytes).sum(),
             Content::Outcomes(records) => records.iter().map(v1::outcome_bytes).sum(),
-            Content::Gap(_) => 32,
+            Content::Gap(gap) => {
+                let minutes = gap.summary.as_ref().map_or(0, |summary| summary.minutes.len());
+                32 + minutes * v1::MINUTE_BYTES_MAX
+            }
         };
         let bytes = v1::encode_batch(&batch).len();
         assert!(bytes <= ENVELOPE_BYTES_MAX + records, "seed {seed}: {bytes} of {records}");

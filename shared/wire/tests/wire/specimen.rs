@@ -4,9 +4,9 @@ use fieldgate_model::{
     Action, AlarmKey, AlarmState, AlarmTransition, Batch, BootId, Catalogue, CatalogueDevice,
     CatalogueId, CatalogueSignal, Cause, Command, CommandId, CommandStep, Content, Cursor,
     DeviceName, Digest, Doubt, DoubtCause, Epoch, Event, EventRecord, FailureKind, Gap, GapReason,
-    GatewayId, Head, Hello, IncarnationId, InstanceId, Millis, Outcome, OutcomeRecord, Owner,
-    Position, Quality, Sample, Scale, Severity, SignalIndex, SignalName, Stream, TimeSource,
-    UtcMillis, Value, ValueKind, Welcome,
+    GatewayId, Head, Hello, IncarnationId, InstanceId, Millis, Minute, Outcome, OutcomeRecord,
+    Owner, Position, Quality, ResetCause, Sample, Scale, Severity, SignalIndex, SignalName, Stream,
+    Summary, TimeSource, UtcMillis, Value, ValueKind, Welcome,
 };
 use fieldgate_wire::{
     Ack, Answer, CatalogueChunk, CommandMessage, DownKind, JournalState, Need, Pause, PauseReason,
@@ -30,6 +30,7 @@ pub(crate) fn all() -> Vec<Specimen> {
         ("batch_events", v1::encode_batch(&batch_events())),
         ("batch_outcomes", v1::encode_batch(&batch_outcomes())),
         ("batch_gap", v1::encode_batch(&batch_gap())),
+        ("batch_thinned", v1::encode_batch(&batch_thinned())),
         ("catalogue", v1::encode_catalogue(&catalogue())),
         ("catalogue_chunk", v1::encode_catalogue_chunk(&chunk())),
         ("answer_stale", v1::encode_answer(&answer_stale())),
@@ -145,6 +146,7 @@ pub(crate) fn batch_events() -> Batch {
     let events = vec![
         EventRecord { at, event: Event::Restart { last_durable: Some(Millis(59_000)) } },
         EventRecord { at, event: Event::Restart { last_durable: None } },
+        EventRecord { at, event: Event::Reset { cause: ResetCause::WentBack } },
         EventRecord {
             at,
             event: Event::Anchor {
@@ -164,7 +166,7 @@ pub(crate) fn batch_events() -> Batch {
             },
         },
     ];
-    batch(Stream::Events, 0, 5, Content::Events(events))
+    batch(Stream::Events, 0, 6, Content::Events(events))
 }
 
 pub(crate) fn batch_outcomes() -> Batch {
@@ -187,9 +189,26 @@ pub(crate) fn batch_outcomes() -> Batch {
 }
 
 pub(crate) fn batch_gap() -> Batch {
-    let gap = Gap { reason: GapReason::BufferFull, from: Millis(1000), to: Millis(900_000) };
+    let reason = GapReason::BufferFull;
+    let gap = Gap { reason, from: Millis(1000), to: Millis(900_000), summary: None };
     let gap = batch(Stream::Samples, 110, 250_000, Content::Gap(gap));
     Batch { utc_offset: None, ..gap }
+}
+
+pub(crate) fn batch_thinned() -> Batch {
+    let minute = |signal, at, samples, [min, max, mean]: [f64; 3]| {
+        let signal = SignalIndex(signal);
+        Minute { signal, at: Millis(at), samples, min, max, mean }
+    };
+    let minutes = vec![
+        minute(0, 60_000, 60, [2301.0, 2307.0, 2304.25]),
+        minute(4, 60_000, 2, [-0.1, 1e300, 5e299]),
+        minute(0, 120_000, 59, [2300.0, 2306.0, 2303.0]),
+    ];
+    let summary = Some(Summary { catalogue: CatalogueId([0xca; 32]), minutes });
+    let reason = GapReason::BufferFull;
+    let gap = Gap { reason, from: Millis(60_250), to: Millis(179_800), summary };
+    batch(Stream::Samples, 110, 231, Content::Gap(gap))
 }
 
 pub(crate) fn catalogue() -> Catalogue {

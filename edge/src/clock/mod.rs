@@ -5,10 +5,14 @@
 //! - [`Clock::now`] never goes backwards within one [`Clock::boot_id`], and counts while the
 //!   machine sleeps, so that a deadline also passes on a closed lid.
 
+mod status;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fieldgate_model::{BootId, Millis, UtcMillis};
 use rustix::time::{ClockId, clock_gettime};
+
+pub use self::status::{ClockStatus, CloudWord, TimeHandle};
 
 /// Where Linux names the boot (`man 4 random`).
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";

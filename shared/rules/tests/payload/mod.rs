@@ -1,0 +1,5 @@
+//! One file a subject.
+
+mod any_bytes;
+mod senml;
+mod signals;
