@@ -81,6 +81,10 @@ pub struct GatewayView {
     pub epoch: u64,
     /// Its identity is in doubt.
     pub contested: bool,
+    /// Why: `twin`, `forked` or `journal_lost`.
+    pub doubt: Option<String>,
+    /// Since when it is no more.
+    pub decommissioned_at: Option<UtcMillis>,
     /// Its latest catalogue.
     pub catalogue: Option<CatalogueId>,
     /// When it introduced itself last.
@@ -257,6 +261,12 @@ pub struct CommandView {
     pub state: CommandState,
     /// When it was sent first.
     pub sent_at: Option<UtcMillis>,
+    /// When it arrived at the gateway.
+    pub received_at: Option<UtcMillis>,
+    /// When the gateway began with it.
+    pub started_at: Option<UtcMillis>,
+    /// When it was given up waiting for the gateway's word.
+    pub unconfirmed_at: Option<UtcMillis>,
     /// When it ended.
     pub closed_at: Option<UtcMillis>,
     /// What the device showed afterwards.

@@ -21,11 +21,13 @@ pub const INVENTORY_MAX: usize = 10_000;
 const GATEWAY: &str = "SELECT g.id, g.name, g.created_at, g.software, g.generation, g.epoch,
         g.contested, g.catalogue, g.last_hello_at, g.last_seen_at,
         g.data_until,
-        (SELECT count(*) FROM alarm a WHERE a.gateway = g.id AND a.state = 'active')
+        (SELECT count(*) FROM alarm a WHERE a.gateway = g.id AND a.state = 'active'),
+        g.doubt, g.decommissioned_at
     FROM gateway g WHERE g.tenant = ?1 AND";
 
 const COMMAND: &str = "SELECT id, gateway, device, signal, value, verify, retry_safe, dry_run,
-        created_by, created_at, not_after, state, sent_at, closed_at, read_back, reason
+        created_by, created_at, not_after, state, sent_at, closed_at, read_back, reason,
+        received_at, started_at, unconfirmed_at
     FROM command WHERE tenant = ?1 AND";
 
 impl Readers {
@@ -294,6 +296,8 @@ fn gateway(row: &Row<'_>) -> rusqlite::Result<Result<GatewayView, QueryError>> {
         last_seen_at: time(row, 9)?,
         data_until: time(row, 10)?,
         active_alarms: row.get(11)?,
+        doubt: row.get(12)?,
+        decommissioned_at: time(row, 13)?,
     }))
 }
 
@@ -354,6 +358,9 @@ fn command(row: &Row<'_>) -> rusqlite::Result<Result<CommandView, QueryError>> {
         closed_at: time(row, 13)?,
         read_back,
         reason: text(row, 15)?,
+        received_at: time(row, 16)?,
+        started_at: time(row, 17)?,
+        unconfirmed_at: time(row, 18)?,
     }))
 }
 
