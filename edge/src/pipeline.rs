@@ -146,7 +146,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
     let bus_handles = spawn_buses(&config, &recovered.maps, &frames, clock, &mut buses);
     let (payloads, payloads_out) = mpsc::channel(PAYLOADS_MAX);
-    let coap = Coap::start(&config, &payloads, &buffer, clock, &mut buses)?;
+    let coap = Coap::start(&config, &payloads, &buffer, clock, &mut buses).await?;
     let jobs = bus_handles.iter().map(|bus| bus.jobs.clone()).collect();
     let host_jobs = coap.hosts.iter().map(|host| host.jobs.clone()).collect();
     let targets = Targets::new(config.devices.clone().into(), jobs, host_jobs);
@@ -312,7 +312,7 @@ struct Coap {
 }
 
 impl Coap {
-    fn start(
+    async fn start(
         config: &Config,
         payloads: &mpsc::Sender<PayloadFrame>,
         buffer: &Buffer,
@@ -325,7 +325,12 @@ impl Coap {
             return Ok(Self { hosts: Vec::new(), endpoints: None, tap, pushes });
         }
         let (incoming, incoming_out) = mpsc::channel::<Incoming>(INCOMING_MAX);
-        let endpoints = Endpoints::open(config.coap.listen, &tap, &incoming)?;
+        let mut senders = Vec::new();
+        for (index, device) in config.devices.iter().enumerate() {
+            senders.extend(PushDevice::of(index, device, config).await);
+        }
+        let known = senders.iter().map(|device| device.at.ip().to_canonical()).collect();
+        let endpoints = Endpoints::open(config.coap.listen, &known, &tap, &incoming)?;
         drop(incoming);
         let mut hosts = Vec::new();
         for (place, host) in config.hosts.iter().enumerate() {
@@ -339,12 +344,8 @@ impl Coap {
             tasks.spawn(host::run(setup, channels, endpoints.clone(), clock));
         }
         if config.coap.listen.is_some() {
-            let devices = config.devices.iter().enumerate();
-            let devices =
-                devices.filter_map(|(index, device)| PushDevice::of(index, device, config));
-            let (devices, payloads) = (devices.collect(), payloads.clone());
-            let buffer = buffer.clone();
-            let setup = PushSetup { devices, payloads, buffer, counters, clock };
+            let (payloads, buffer) = (payloads.clone(), buffer.clone());
+            let setup = PushSetup { devices: senders, payloads, buffer, counters, clock };
             tasks.spawn(host::serve(setup, incoming_out));
         }
         Ok(Self { hosts, endpoints: Some(endpoints), tap, pushes })

@@ -185,7 +185,7 @@ impl World {
     }
 
     /// Every command was executed once, and every value is there once.
-    fn settle(mut self) -> Result<()> {
+    fn settle(self) -> Result<()> {
         let writes = self.rig.simulator.counts(PUMP)?.writes;
         ensure!(writes == self.commands, "{} commands, {writes} writes", self.commands);
         let tally = self.rig.settle()?;

@@ -5,6 +5,8 @@ mod bad_input;
 mod bad_lines;
 mod broker;
 mod cli;
+mod clocks;
+mod coap;
 mod devices;
 mod firmware_coap;
 mod firmware_ethernet;

@@ -58,21 +58,44 @@ impl Rig {
         options: CloudOptions,
         url: impl FnOnce(&Scratch, &Cloud) -> Result<String>,
     ) -> Result<Self> {
+        Self::build(name, options, url, Edge::start)
+    }
+
+    /// A gateway that `start` starts.
+    pub(crate) fn started_by(
+        name: &str,
+        start: impl FnOnce(&Scratch, &EdgeConfig) -> Result<Edge>,
+    ) -> Result<Self> {
+        let url = |_: &Scratch, cloud: &Cloud| Ok(format!("mqtts://{}", cloud.mqtt()));
+        Self::build(name, CloudOptions::default(), url, start)
+    }
+
+    fn build(
+        name: &str,
+        options: CloudOptions,
+        url: impl FnOnce(&Scratch, &Cloud) -> Result<String>,
+        start: impl FnOnce(&Scratch, &EdgeConfig) -> Result<Edge>,
+    ) -> Result<Self> {
         let scratch = Scratch::new(&format!("fieldgate-{name}"))?;
         let cloud = Cloud::start(&scratch, options)?;
         let url = Some(url(&scratch, &cloud)?);
         let parts = Parts { url, ..Parts::default() };
-        Self::start_in(scratch, cloud, parts)
+        Self::start_in(scratch, cloud, parts, start)
     }
 
     /// A gateway with what the test wants.
     pub(crate) fn start_of(name: &str, parts: Parts) -> Result<Self> {
         let scratch = Scratch::new(&format!("fieldgate-{name}"))?;
         let cloud = Cloud::start(&scratch, parts.options.clone())?;
-        Self::start_in(scratch, cloud, parts)
+        Self::start_in(scratch, cloud, parts, Edge::start)
     }
 
-    fn start_in(scratch: Scratch, cloud: Cloud, parts: Parts) -> Result<Self> {
+    fn start_in(
+        scratch: Scratch,
+        cloud: Cloud,
+        parts: Parts,
+        start: impl FnOnce(&Scratch, &EdgeConfig) -> Result<Edge>,
+    ) -> Result<Self> {
         let url = parts.url.unwrap_or_else(|| format!("mqtts://{}", cloud.mqtt()));
         cloud.add_tenant("acme")?;
         let folder = scratch.folder("gateway")?;
@@ -90,7 +113,7 @@ impl Rig {
             devices: vec![(PUMP.to_owned(), PUMP.to_owned(), 1, 1, "200 ms".to_owned())],
             rest: parts.rest,
         };
-        let edge = Edge::start(&scratch, &config)?;
+        let edge = start(&scratch, &config)?;
         let api = cloud.api(Some(&token));
         let (windows, counts) = (Vec::new(), Vec::new());
         Ok(Self {

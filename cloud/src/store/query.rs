@@ -13,13 +13,13 @@ use std::thread;
 use std::time::Duration;
 
 use fieldgate_model::{
-    AlarmState, CatalogueId, CatalogueSignal, CommandId, DeviceName, GatewayId, IdError,
-    IncarnationId, Position, Quality, SignalName, TenantId, UtcMillis, Value,
+    AlarmState, CatalogueId, CatalogueSignal, DeviceName, GatewayId, IdError, IncarnationId,
+    Millis, Position, Quality, SignalName, TenantId, UtcMillis, Value,
 };
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{CommandState, Scopes};
+use super::{Bucket, CommandState, Scopes};
 
 /// Jobs that may wait in one lane. At some milliseconds a job, more would be a second of waiting.
 const LANE_QUEUE_MAX: usize = 64;
@@ -190,6 +190,17 @@ pub struct SamplePage {
     pub more: bool,
 }
 
+/// A signal's history, folded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// In the order of time; stretches without samples are left out.
+    pub buckets: Vec<Bucket>,
+    /// How wide each is.
+    pub width: Millis,
+    /// More samples would have had to be read than a summary reads: what is told ends before them.
+    pub cut: bool,
+}
+
 /// An occurrence of an alarm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlarmView {
@@ -219,49 +230,6 @@ pub struct AlarmView {
     pub raised_at: Option<UtcMillis>,
     /// When it returned.
     pub returned_at: Option<UtcMillis>,
-}
-
-/// A command and what became of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CommandView {
-    /// Its id.
-    pub id: CommandId,
-    /// For which gateway.
-    pub gateway: GatewayId,
-    /// The device.
-    pub device: String,
-    /// The signal.
-    pub signal: String,
-    /// The engineering value.
-    pub value: Value,
-    /// Whether it reads back.
-    pub verify: bool,
-    /// Whether it may run again after a crash.
-    pub retry_safe: bool,
-    /// Whether it writes nothing.
-    pub dry_run: bool,
-    /// Who asked.
-    pub created_by: String,
-    /// When it was accepted.
-    pub created_at: UtcMillis,
-    /// When it loses its meaning.
-    pub not_after: UtcMillis,
-    /// Where it stands.
-    pub state: CommandState,
-    /// When it was sent first.
-    pub sent_at: Option<UtcMillis>,
-    /// When it arrived at the gateway.
-    pub received_at: Option<UtcMillis>,
-    /// When the gateway began with it.
-    pub started_at: Option<UtcMillis>,
-    /// When it was given up waiting for the gateway's word.
-    pub unconfirmed_at: Option<UtcMillis>,
-    /// When it ended.
-    pub closed_at: Option<UtcMillis>,
-    /// What the device showed afterwards.
-    pub read_back: Option<Value>,
-    /// Why it failed.
-    pub reason: Option<String>,
 }
 
 /// Which alarms or commands are wanted.
@@ -351,7 +319,7 @@ impl Readers {
         waiting.fetch_add(1, Ordering::Relaxed);
         let job: Job = Box::new(move |connection| {
             // A caller that went away does not want the answer.
-            drop(answer.send(question(connection)));
+            drop(answer.send(in_one_snapshot(connection, question)));
             waiting.fetch_sub(1, Ordering::Relaxed);
         });
         if let Err(error) = lane.jobs.try_send(job) {
@@ -363,6 +331,15 @@ impl Readers {
         }
         answered.await.map_err(|_| QueryError::Stopped)?
     }
+}
+
+/// Between two statements a batch may become part of a block: one question sees it once.
+fn in_one_snapshot<T>(
+    connection: &Connection,
+    question: impl FnOnce(&Connection) -> Result<T, QueryError>,
+) -> Result<T, QueryError> {
+    let snapshot = connection.unchecked_transaction()?;
+    question(&snapshot)
 }
 
 impl Lane {

@@ -1,7 +1,5 @@
 //! Datagrams of CoAP in words.
 
-use std::fmt::Write as _;
-
 use crate::drivers::coap::describe::{Kind, Message, OptionNumber};
 use crate::drivers::coap::{Code, ContentFormat, Method};
 
@@ -35,14 +33,14 @@ pub(super) fn describe(bytes: &[u8]) -> Told {
         Kind::Acknowledgement => "ACK",
         Kind::Reset => "RST",
     };
-    let mut words = format!("{kind} {}", message.id.0);
+    let mut words = vec![format!("{kind} {}", message.id.0)];
     if message.code != Code::EMPTY {
-        words.push(' ');
-        words.push_str(&code(message.code));
-        target(&mut words, &message);
-        options(&mut words, &message);
-        payload(&mut words, &message);
+        let target = target(&message).unwrap_or_default();
+        words[0] = format!("{} {}{target}", words[0], code(message.code));
+        words.extend(options(&message));
+        words.extend(payload(&message));
     }
+    let words = words.join(", ");
     let code = message.code;
     Told {
         words,
@@ -61,59 +59,82 @@ fn code(code: Code) -> String {
 }
 
 /// Path and query of a request.
-fn target(words: &mut String, message: &Message) {
+fn target(message: &Message) -> Option<String> {
     if !message.code.is_request() {
-        return;
+        return None;
     }
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let path: Vec<String> = message.options.all(OptionNumber::URI_PATH).map(text).collect();
     let query: Vec<String> = message.options.all(OptionNumber::URI_QUERY).map(text).collect();
-    words.push_str(" /");
-    words.push_str(&path.join("/"));
-    if !query.is_empty() {
-        words.push('?');
-        words.push_str(&query.join("&"));
-    }
+    let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+    Some(format!(" /{}{query}", path.join("/")))
 }
 
 /// What else matters to whoever looks for a fault.
-fn options(words: &mut String, message: &Message) {
+fn options(message: &Message) -> Vec<String> {
+    let number = |number| message.options.uint(number);
     let named = [(OptionNumber::OBSERVE, "observe"), (OptionNumber::MAX_AGE, "max-age")];
-    for (number, name) in named {
-        if let Some(value) = message.options.uint(number) {
-            // Writing to a text does not fail.
-            let _ = write!(words, ", {name} {value}");
-        }
-    }
-    for (number, name) in [(OptionNumber::BLOCK1, "block1"), (OptionNumber::BLOCK2, "block2")] {
-        if let Some(block) = message.options.uint(number) {
-            let (number, more, size) = (block >> 4, block & 8 != 0, 16_u32 << (block & 7).min(6));
-            let more = if more { "+" } else { "" };
-            let _ = write!(words, ", {name} {number}{more} of {size}");
-        }
-    }
-    for (number, name) in [(OptionNumber::ACCEPT, "accepts"), (OptionNumber::CONTENT_FORMAT, "is")]
-    {
-        let format = message.options.uint(number).and_then(|value| u16::try_from(value).ok());
-        if let Some(format) = format.map(ContentFormat) {
-            let _ = write!(words, ", {name} {format}");
-        }
-    }
+    let named = named.into_iter().filter_map(|(at, name)| Some(format!("{name} {}", number(at)?)));
+    let blocks = [(OptionNumber::BLOCK1, "block1"), (OptionNumber::BLOCK2, "block2")];
+    let blocks = blocks.into_iter().filter_map(|(at, name)| {
+        let block = number(at)?;
+        let (place, size) = (block >> 4, 16_u32 << (block & 7).min(6));
+        let more = if block & 8 != 0 { "+" } else { "" };
+        Some(format!("{name} {place}{more} of {size}"))
+    });
+    let formats = [(OptionNumber::ACCEPT, "accepts"), (OptionNumber::CONTENT_FORMAT, "is")];
+    let formats = formats.into_iter().filter_map(|(at, name)| {
+        let format = u16::try_from(number(at)?).ok()?;
+        Some(format!("{name} {}", ContentFormat(format)))
+    });
+    named.chain(blocks).chain(formats).collect()
 }
 
-fn payload(words: &mut String, message: &Message) {
+fn payload(message: &Message) -> Option<String> {
     if message.payload.is_empty() {
-        return;
+        return None;
     }
     let text = str::from_utf8(&message.payload).ok();
     match text.filter(|text| !text.contains(|c: char| c.is_control() && !c.is_whitespace())) {
         Some(text) => {
             let shown: String = text.chars().take(PAYLOAD_SHOWN).collect();
             let rest = if shown.len() < text.len() { "…" } else { "" };
-            let _ = write!(words, ", `{shown}{rest}`");
+            Some(format!("`{shown}{rest}`"))
         }
-        None => {
-            let _ = write!(words, ", {} bytes", message.payload.len());
+        None => Some(format!("{} bytes", message.payload.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_datagram_is_told_as_what_it_asks_or_answers() {
+        for (bytes, words, is_fault) in [
+            (
+                &[
+                    0x48, 0x01, 0x5E, 0x77, 1, 2, 3, 4, 5, 6, 7, 8, 0xB4, b't', b'e', b'm', b'p',
+                    0x60,
+                ][..],
+                "CON 24183 GET /temp, accepts text/plain",
+                false,
+            ),
+            (
+                &[
+                    0x48, 0x45, 0xD6, 0xEE, 1, 2, 3, 4, 5, 6, 7, 8, 0x61, 0x09, 0x60, 0xFF, b'2',
+                    b'7',
+                ],
+                "CON 55022 2.05 content, observe 9, is text/plain, `27`",
+                false,
+            ),
+            (&[0x60, 0x84, 0x00, 0x01], "ACK 1 4.04 not found", true),
+            (&[0x70, 0x00, 0x00, 0x02], "RST 2", true),
+            (&[0x60, 0x00, 0x00, 0x03], "ACK 3", false),
+            (&[0x40], "1 bytes that are no message: shorter than a header", true),
+        ] {
+            let told = describe(bytes);
+            assert_eq!((told.words.as_str(), told.is_fault), (words, is_fault));
         }
     }
 }

@@ -75,20 +75,18 @@ fn plan_device(device: &DeviceConfig) -> HostedPlan {
 
 /// Hosts, devices and resources, for people.
 pub(super) fn text(hosts: &[HostPlan]) -> String {
-    let mut text = String::new();
+    let mut parts = Vec::new();
     for host in hosts {
-        text.push_str(&format!("host {}\n", host.host));
+        parts.push(format!("host {}\n", host.host));
         for HostedPlan { device, profile, resources } in &host.devices {
-            text.push_str(&format!(
-                "  {device}, {profile}: {}\n",
-                count(resources.len(), "resource")
-            ));
-            text.push_str(table(resources.iter().map(row)).trim_end());
-            text.push('\n');
+            let count = count(resources.len(), "resource");
+            parts.push(format!("  {device}, {profile}: {count}\n"));
+            parts.push(table(resources.iter().map(row)).trim_end().to_owned());
+            parts.push("\n".to_owned());
         }
-        text.push_str(&format!("  at most {:.1} requests/s\n", host.requests_per_s));
+        parts.push(format!("  at most {:.1} requests/s\n", host.requests_per_s));
     }
-    text
+    parts.concat()
 }
 
 fn row(its: &PlannedResource) -> Vec<String> {

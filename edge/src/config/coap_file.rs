@@ -17,28 +17,30 @@ pub(super) const TIMEOUT: Millis = Millis::from_secs(10);
 
 /// The host of a device, if it names one.
 pub(super) fn read_host(fields: &mut Fields<'_>) -> Option<HostConfig> {
-    let found = fields.parse("coap", parse_url)?;
-    Some(found.value)
+    let parse = |text: &str| parse_url(text).map_err(|(what, hint)| Wrong { what, hint });
+    Some(fields.parse("coap", parse)?.value)
 }
 
-/// `coap://192.0.2.20`, with a port if it is not 5683.
-pub(crate) fn parse_url(text: &str) -> Result<HostConfig, Wrong> {
+/// `coap://192.0.2.20`, with a port if it is not 5683; or what is wrong with it, and a hint.
+pub(crate) fn parse_url(text: &str) -> Result<HostConfig, (String, Option<String>)> {
     const HINT: &str = "write `coap://192.0.2.20`, or `coap://[fe80::1]:5683` with a port";
+    let wrong = |what: String, hint: &str| Err((what, Some(hint.to_owned())));
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(Wrong::new(format!("`{text}` is not a URL")).hint(HINT));
+        return wrong(format!("`{text}` is not a URL"), HINT);
     };
     if scheme == "coaps" {
-        return Err(Wrong::new("`coaps` is not spoken here").hint("use `coap://`"));
+        return wrong("`coaps` is not spoken here".to_owned(), "use `coap://`");
     }
     if scheme != "coap" {
-        return Err(Wrong::new(format!("`{scheme}` is not CoAP")).hint(HINT));
+        return wrong(format!("`{scheme}` is not CoAP"), HINT);
     }
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if rest.contains(['/', '@', '?', '#']) {
-        let wrong = Wrong::new(format!("`{text}` has more than a host and a port"));
-        return Err(wrong.hint("paths stand in the profile, as in `read = \"/temp\"`"));
+        let what = format!("`{text}` has more than a host and a port");
+        return wrong(what, "paths stand in the profile, as in `read = \"/temp\"`");
     }
-    let (host, port) = parse_host_port(rest, PORT_COAP)?;
+    let (host, port) =
+        parse_host_port(rest, PORT_COAP).map_err(|wrong| (wrong.what, wrong.hint))?;
     Ok(HostConfig { host, port })
 }
 

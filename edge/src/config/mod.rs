@@ -36,6 +36,7 @@ mod tests;
 mod units;
 mod write_file;
 
+pub(crate) use coap_file::parse_url as parse_coap_url;
 pub use endpoint::{Echo, Endpoint, PortPath, Rs485, SerialEndpoint};
 pub use library::Library;
 pub use problem::{Problem, Scope};

@@ -242,8 +242,7 @@ impl RawPick {
                 Err((line, Wrong::new("has several of `pointer`, `senml` and `byte`")))
             }
             (Some(found), None, None, Format::Json | Format::Cbor) => Ok(Pick::At(found.value)),
-            (Some(found), None, None, _) => foreign(found.line, "pointer"),
-            (Some(found), None, Some(_), _) => foreign(found.line, "pointer"),
+            (Some(found), None, _, _) => foreign(found.line, "pointer"),
             (None, record, None, _) if is_senml => {
                 let name = record.map_or_else(|| name.to_owned(), |record| record.value);
                 Ok(Pick::Record { name, field: self.field })

@@ -281,7 +281,7 @@ impl Now {
             Some(Time::Relative(millis)) => millis.saturating_neg(),
             Some(Time::Absolute(millis)) => self.utc.0.saturating_sub(millis),
         };
-        let is_soon = -SKEW_MAX <= back && back < 0;
+        let is_soon = (-SKEW_MAX..0).contains(&back);
         let back = u64::try_from(back).or(if is_soon { Ok(0) } else { Err(()) });
         match back.ok().and_then(|back| self.at.0.checked_sub(back)) {
             Some(at) => (Millis(at), true),

@@ -179,6 +179,9 @@ pub(crate) struct Status {
     pub(crate) alarms: Vec<AlarmNow>,
     pub(crate) devices: Vec<DeviceStatus>,
     pub(crate) buses: Vec<BusStatus>,
+    /// What CoAP has done; none if nothing speaks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) coap: Option<CoapStatus>,
     pub(crate) buffer: BufferStatus,
     pub(crate) cloud: CloudStatus,
     pub(crate) clock: ClockNow,
@@ -287,6 +290,31 @@ pub(crate) struct LineStatus {
     pub(crate) stray_bytes: u64,
     /// Exceptions by code.
     pub(crate) exceptions: std::collections::BTreeMap<u8, u64>,
+}
+
+/// What went over all CoAP endpoints since the start, and what devices pushed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct CoapStatus {
+    pub(crate) requests: u64,
+    pub(crate) answers: u64,
+    pub(crate) notifications: u64,
+    pub(crate) datagrams_sent: u64,
+    pub(crate) datagrams_received: u64,
+    pub(crate) retransmissions: u64,
+    pub(crate) timeouts: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) malformed: u64,
+    pub(crate) foreign: u64,
+    pub(crate) observations_lost: u64,
+    /// Pushes that are stored.
+    pub(crate) pushed: u64,
+    pub(crate) push_unknown_peers: u64,
+    pub(crate) push_unknown_paths: u64,
+    pub(crate) push_malformed: u64,
+    /// Told to come back: too many at a time, too often, or no room on disk.
+    pub(crate) push_put_off: u64,
+    /// Samples with a time of their own that had come before.
+    pub(crate) samples_again: u64,
 }
 
 /// The buffer.

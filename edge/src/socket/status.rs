@@ -8,11 +8,12 @@ use fieldgate_protocol::clock::SystemClock;
 use fieldgate_rules::schedule::{BreakerState, Permille};
 
 use super::message::{
-    AlarmNow, BufferStatus, BusStatus, ClockNow, CloudStatus, DeviceState, DeviceStatus,
-    LineStatus, Status,
+    AlarmNow, BufferStatus, BusStatus, ClockNow, CloudStatus, CoapStatus, DeviceState,
+    DeviceStatus, LineStatus, Status,
 };
 use super::value::{find, rfc3339, utc_of};
 use crate::config::DeviceConfig;
+use crate::drivers::host::Endpoints;
 use crate::drivers::{self, LinkState};
 use crate::engine::Snapshot;
 use crate::handles::Handles;
@@ -34,6 +35,7 @@ pub(super) async fn status(handles: &Handles) -> Status {
         alarms: snapshot.alarms.iter().map(alarm).collect(),
         devices: devices(handles, &buses, &snapshot),
         buses: buses.iter().map(bus).collect(),
+        coap: handles.endpoints.as_ref().map(|endpoints| coap(handles, endpoints, &snapshot)),
         buffer: BufferStatus {
             bytes: buffer.bytes,
             max_bytes: buffer.max_bytes,
@@ -97,6 +99,35 @@ fn line(counters: &LineCounters) -> LineStatus {
         stray_bytes: counters.stray_bytes,
         exceptions: counters.exceptions.clone(),
     }
+}
+
+fn coap(handles: &Handles, endpoints: &Endpoints, snapshot: &Snapshot) -> CoapStatus {
+    let pushes = *handles.pushes.borrow();
+    let mut sum = CoapStatus {
+        pushed: pushes.stored,
+        push_unknown_peers: pushes.unknown_peers,
+        push_unknown_paths: pushes.unknown_paths,
+        push_malformed: pushes.malformed,
+        push_put_off: pushes.put_off,
+        samples_again: snapshot.duplicates,
+        ..CoapStatus::default()
+    };
+    for counters in endpoints.iter().map(crate::drivers::coap::Endpoint::counters) {
+        sum.requests += counters.requests;
+        sum.answers += counters.answers;
+        sum.notifications += counters.notifications;
+        sum.datagrams_sent += counters.datagrams_sent;
+        sum.datagrams_received += counters.datagrams_received;
+        sum.retransmissions += counters.retransmissions;
+        sum.timeouts += counters.timeouts;
+        sum.duplicates += counters.duplicates;
+        sum.malformed += counters.malformed;
+        sum.foreign += counters.foreign;
+        sum.observations_lost += counters.observations_lost;
+        sum.push_unknown_peers += counters.unknown_peers;
+        sum.push_put_off += counters.overload;
+    }
+    sum
 }
 
 fn devices(

@@ -45,20 +45,22 @@ impl Process {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        Self::start_with(name, program, arguments, logs, [])
+        let nothing = std::iter::empty::<(&str, &OsStr)>();
+        Self::start_with(name, program, arguments, logs, nothing)
     }
 
     /// The same, with more environment variables.
-    pub fn start_with<'a, I, S>(
+    pub fn start_with<I, S, V>(
         name: &str,
         program: &Path,
         arguments: I,
         logs: &Path,
-        variables: impl IntoIterator<Item = (&'a str, &'a OsStr)>,
+        variables: impl IntoIterator<Item = (&'static str, V)>,
     ) -> Result<Self>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
+        V: AsRef<OsStr>,
     {
         let stdout = logs.join(format!("{name}.out"));
         let stderr = logs.join(format!("{name}.err"));

@@ -95,13 +95,7 @@ fn spawn(folder: &Path, epmd_port: u16) -> Result<Process> {
     // The command in the path changes to the system's user and folder; this is what it calls.
     let program = Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server");
     let none: [&str; 0] = [];
-    Process::start_with(
-        "rabbitmq",
-        program,
-        none,
-        folder,
-        variables.iter().map(|(name, value)| (*name, value.as_ref())),
-    )
+    Process::start_with("rabbitmq", program, none, folder, variables)
 }
 
 fn config(folder: &Path, port: u16) -> String {

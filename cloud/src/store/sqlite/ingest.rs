@@ -1,5 +1,7 @@
 //! What comes up from gateways: epochs, batches, catalogues.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use fieldgate_model::{
     BootId, CatalogueId, Cursor, Digest, Epoch, GatewayId, IncarnationId, Position, Stream,
     TenantId, UtcMillis,
@@ -7,8 +9,9 @@ use fieldgate_model::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{count, damaged, id, not_found, number};
-use super::{command, project};
-use crate::store::{Commit, GatewayState, Reservation, StoreError};
+use super::{command, project, rollups};
+use crate::store::rollup::HOUR_MS;
+use crate::store::{BatchState, Commit, GatewayState, Reservation, StoreError};
 
 /// Catalogues of one gateway: they change with its configuration, not with its days, so more come
 /// from a gateway that is broken, and its batches wait with it.
@@ -98,7 +101,7 @@ pub(super) fn commit(
     for commit in commits {
         if !is_stored(&transaction, commit)? {
             insert_batch(&transaction, commit, now)?;
-            advance(&transaction, commit)?;
+            advance(&transaction, commit, now)?;
             book(&transaction, commit, now)?;
             for change in &commit.alarms {
                 project::alarm(&transaction, commit, change)?;
@@ -113,12 +116,48 @@ pub(super) fn commit(
                 command::close(&transaction, &commit.gateway, closing, now)?;
             }
         }
+    }
+    for (gateway, until) in seen(commits) {
         transaction
-            .prepare_cached("UPDATE gateway SET last_seen_at = ?2 WHERE id = ?1")?
-            .execute(params![commit.gateway.as_str(), now.0])?;
+            .prepare_cached(
+                "UPDATE gateway SET last_seen_at = ?2,
+                    data_until = coalesce(max(data_until, ?3), data_until, ?3)
+                 WHERE id = ?1",
+            )?
+            .execute(params![gateway.as_str(), now.0, until])?;
+    }
+    for (gateway, from, to) in changed_hours(commits) {
+        rollups::mark(&transaction, gateway, (from, to), now)?;
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// The gateways of a group, each with the time of its newest sample.
+fn seen(commits: &[Commit]) -> BTreeMap<&GatewayId, Option<i64>> {
+    let mut until_by_gateway = BTreeMap::new();
+    for commit in commits {
+        let until = until_by_gateway.entry(&commit.gateway).or_insert(None);
+        if commit.stream == Stream::Samples {
+            *until = commit.span.map(|(_, to)| to.0).max(*until);
+        }
+    }
+    until_by_gateway
+}
+
+/// The ranges of hours that a group adds samples to, each once: most batches of a group lie in one.
+/// A batch that was stored before marks its hours again, which costs no more than making them anew.
+fn changed_hours(commits: &[Commit]) -> BTreeSet<(&GatewayId, UtcMillis, UtcMillis)> {
+    let hour = |at: UtcMillis| UtcMillis(at.0.div_euclid(HOUR_MS) * HOUR_MS);
+    let readable = commits
+        .iter()
+        .filter(|commit| commit.stream == Stream::Samples && commit.state == BatchState::Readable);
+    readable
+        .filter_map(|commit| {
+            let (from, to) = commit.span?;
+            Some((&commit.gateway, hour(from), hour(to)))
+        })
+        .collect()
 }
 
 /// Whether the batch is committed already; an error if it does not stand at its cursor.
@@ -171,11 +210,11 @@ fn insert_batch(
     Ok(())
 }
 
-fn advance(connection: &Connection, commit: &Commit) -> Result<(), StoreError> {
+fn advance(connection: &Connection, commit: &Commit, now: UtcMillis) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO cursor (gateway, incarnation, stream, committed, chain)
-             VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO cursor (gateway, incarnation, stream, committed, chain, blocked_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (gateway, incarnation, stream)
              DO UPDATE SET committed = excluded.committed, chain = excluded.chain",
         )?
@@ -184,7 +223,8 @@ fn advance(connection: &Connection, commit: &Commit) -> Result<(), StoreError> {
             commit.incarnation.0,
             commit.stream.code(),
             count(commit.next.0),
-            commit.chain.0
+            commit.chain.0,
+            now.0
         ])?;
     Ok(())
 }

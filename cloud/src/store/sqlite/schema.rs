@@ -16,8 +16,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// The files under `schema/sqlite/`, in order. A file never changes once it was released.
-const VERSIONS: [&str; 2] = [
+const VERSIONS: [&str; 3] = [
     include_str!("../schema/sqlite/0001-first.sql"),
+    include_str!("../schema/sqlite/0002-blocks.sql"),
     include_str!("../schema/sqlite/0003-doubt-and-steps.sql"),
 ];
 

@@ -93,7 +93,9 @@ fn shown_signal<'a>(profile: &'a Profile, signal: &'a SignalSpec) -> ShownSignal
     let in_resource = profile.picked(signal);
     let in_resource = in_resource.map(|(_, resource, pick)| match pick {
         Pick::Whole => resource.path.clone(),
-        pick => format!("{} {pick}", resource.path),
+        Pick::At(_) | Pick::Record { .. } | Pick::Bytes { .. } => {
+            format!("{} {pick}", resource.path)
+        }
     });
     let address = address.map(|address| address.to_string()).or(in_resource);
     let (mantissa, exponent, offset) = signal.scale.parts();

@@ -19,6 +19,7 @@ mod slot;
 mod task;
 mod tell;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -160,10 +161,11 @@ fn status_of(setup: &HostSetup) -> BusStatus {
 }
 
 impl Endpoints {
-    /// Opens an endpoint for each address family that the machine has. What devices push arrives at
-    /// `listen`; where nobody listens, a port of the system's choice does.
+    /// Opens an endpoint for each address family that the machine has. What those who are `known`
+    /// push arrives at `listen`; where nobody listens, a port of the system's choice does.
     pub fn open(
         listen: Option<SocketAddr>,
+        known: &BTreeSet<IpAddr>,
         tap: &broadcast::Sender<Arc<Tapped>>,
         incoming: &mpsc::Sender<Incoming>,
     ) -> Result<Self, OpenError> {
@@ -171,6 +173,7 @@ impl Endpoints {
         let open = |own: Option<SocketAddr>, ip: IpAddr| {
             let mut options = EndpointOptions::new(NAME, own.unwrap_or_else(|| any(ip)));
             options.tap = Some(tap.clone());
+            options.known.clone_from(known);
             Endpoint::open(options, own.map(|_| incoming.clone()))
         };
         let v4 = open(listen.filter(SocketAddr::is_ipv4), Ipv4Addr::UNSPECIFIED.into());

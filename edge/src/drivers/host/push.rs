@@ -7,8 +7,7 @@
 //! - A peer that is no device, and a path that its profile does not push, touch nothing.
 //! - At most [`UNDER_WAY_MAX`] pushes are under way; what comes beyond is told to come back.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +15,13 @@ use fieldgate_model::DeviceName;
 use fieldgate_rules::profile::Profile;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::timeout;
 
 use super::ask::resolve;
 use super::{Payload, PayloadFrame, Taken};
 use crate::buffer::{Buffer, Intake};
 use crate::clock::Clock;
-use crate::config::{Config, DeviceConfig, HostConfig};
+use crate::config::{Config, DeviceConfig};
 use crate::drivers::DeviceIndex;
 use crate::drivers::coap::{Code, Incoming, Method};
 
@@ -31,9 +30,6 @@ const UNDER_WAY_MAX: usize = 256;
 /// How long a device waits for the disk before it is told to come back; shorter than it takes until
 /// it gives up by itself (RFC 7252, section 4.8.2).
 const STORE_MAX: Duration = Duration::from_secs(20);
-/// How often the names of hosts are looked up anew.
-const RESOLVE_EVERY: Duration = Duration::from_secs(60);
-
 /// A device that may push.
 #[derive(Debug, Clone)]
 pub struct PushDevice {
@@ -44,7 +40,7 @@ pub struct PushDevice {
     /// Its type.
     pub profile: Arc<Profile>,
     /// Where it is.
-    pub host: HostConfig,
+    pub at: SocketAddr,
 }
 
 /// What the task needs.
@@ -88,8 +84,6 @@ enum Ended {
 /// Takes what devices push until the endpoints are closed.
 pub async fn serve(setup: PushSetup, mut incoming: mpsc::Receiver<Incoming>) {
     let mut under_way: JoinSet<Ended> = JoinSet::new();
-    let mut addresses = look_up(&setup.devices).await;
-    let mut tick = interval_at(Instant::now() + RESOLVE_EVERY, RESOLVE_EVERY);
     loop {
         tokio::select! {
             Some(ended) = under_way.join_next() => {
@@ -99,43 +93,35 @@ pub async fn serve(setup: PushSetup, mut incoming: mpsc::Receiver<Incoming>) {
                 }
             }
             request = incoming.recv() => match request {
-                Some(request) => setup.take(request, &addresses, &mut under_way),
+                Some(request) => setup.take(request, &mut under_way),
                 None => return,
             },
-            _ = tick.tick() => addresses = look_up(&setup.devices).await,
         }
     }
-}
-
-/// The addresses of all hosts, by name and port.
-type Addresses = BTreeMap<(String, u16), SocketAddr>;
-
-async fn look_up(devices: &[PushDevice]) -> Addresses {
-    let mut found = Addresses::new();
-    for HostConfig { host, port } in devices.iter().map(|device| &device.host) {
-        let key = (host.clone(), *port);
-        if !found.contains_key(&key)
-            && let Some(address) = resolve(&HostConfig { host: host.clone(), port: *port }).await
-        {
-            found.insert(key, address);
-        }
-    }
-    found
 }
 
 impl PushDevice {
-    /// The device at this place of the configuration, if it is at a host.
-    pub fn of(index: usize, device: &DeviceConfig, config: &Config) -> Option<Self> {
-        let host = config.hosts.get(device.place.host()?)?.clone();
+    /// The device at this place of the configuration, if it is at a host and its profile has something
+    /// that is pushed. A name that has no address when the daemon starts is that of nobody.
+    pub async fn of(index: usize, device: &DeviceConfig, config: &Config) -> Option<Self> {
+        let host = config.hosts.get(device.place.host()?)?;
+        if !device.profile.resources.iter().any(|resource| resource.push) {
+            return None;
+        }
         let (name, profile) = (device.name.clone(), Arc::clone(&device.profile));
-        Some(Self { index: DeviceIndex(index), name, profile, host })
+        let Some(at) = resolve(host).await else {
+            let hint = "name it by its address";
+            tracing::error!(device = %name, host = host.host, hint, "has no address, and may not push");
+            return None;
+        };
+        Some(Self { index: DeviceIndex(index), name, profile, at })
     }
 }
 
 impl PushSetup {
-    fn take(&self, request: Incoming, addresses: &Addresses, under_way: &mut JoinSet<Ended>) {
+    fn take(&self, request: Incoming, under_way: &mut JoinSet<Ended>) {
         let Incoming { peer, request, reply, .. } = request;
-        let known = self.devices_of(peer, addresses);
+        let known = self.devices_of(peer);
         let count = |count: fn(&mut PushCounters)| self.counters.send_modify(count);
         if known.is_empty() {
             count(|counters| counters.unknown_peers += 1);
@@ -183,24 +169,14 @@ impl PushSetup {
 
     /// The devices of a peer: those of its address and port, or else those of its address alone,
     /// since most devices send from any port.
-    fn devices_of(&self, peer: SocketAddr, addresses: &Addresses) -> Vec<&PushDevice> {
-        let ip = plain(peer.ip());
-        let at = |device: &PushDevice| {
-            addresses.get(&(device.host.host.clone(), device.host.port)).copied()
-        };
-        let of_ip =
-            self.devices.iter().filter(|its| at(its).is_some_and(|at| plain(at.ip()) == ip));
+    fn devices_of(&self, peer: SocketAddr) -> Vec<&PushDevice> {
+        let ip = peer.ip().to_canonical();
+        let of_ip = self.devices.iter().filter(|its| its.at.ip().to_canonical() == ip);
         let of_ip: Vec<&PushDevice> = of_ip.collect();
-        let of_port =
-            of_ip.iter().copied().filter(|its| at(its).is_some_and(|at| at.port() == peer.port()));
+        let of_port = of_ip.iter().copied().filter(|its| its.at.port() == peer.port());
         let of_port: Vec<&PushDevice> = of_port.collect();
         if of_port.is_empty() { of_ip } else { of_port }
     }
-}
-
-/// An IPv4 address in IPv6 is the IPv4 address.
-fn plain(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
 }
 
 /// The device and the resource that a path means. Where several devices share an address, the first

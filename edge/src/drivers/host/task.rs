@@ -67,7 +67,7 @@ enum Said {
 
 /// The shell of one host.
 pub(super) struct Host {
-    host: HostConfig,
+    config: HostConfig,
     /// Where it was found last; always, if it is an address.
     peer: Option<SocketAddr>,
     slots: Vec<Slot>,
@@ -108,7 +108,7 @@ impl Host {
         let (news, news_in) = mpsc::channel(NEWS_MAX);
         Self {
             peer: None,
-            host: setup.host,
+            config: setup.host,
             timeout: setup.devices.iter().map(|its| its.timeout).max().unwrap_or(Millis(0)),
             slots,
             schedule,
@@ -231,7 +231,7 @@ impl Host {
 
     fn send(&mut self, flight: Flight, whose: Whose, request: CoapRequest) {
         self.teller.asked();
-        let asked = ask(self.endpoints.clone(), self.host.clone(), self.peer, request);
+        let asked = ask(self.endpoints.clone(), self.config.clone(), self.peer, request);
         self.flights.spawn(async move { Landed { flight, whose, answered: asked.await } });
     }
 
@@ -280,8 +280,8 @@ impl Host {
             loop {
                 let said = match observation.next().await {
                     Some(Notification::Fresh(response)) => Said::Fresh(response),
-                    Some(Notification::Lost(loss)) => {
-                        Said::Lost { can_be_observed: can_be_observed(loss), why: loss.to_string() }
+                    Some(Notification::Lost(why)) => {
+                        Said::Lost { can_be_observed: can_be_observed(why), why: why.to_string() }
                     }
                     None => lost("the endpoint is closed".to_owned()),
                 };

@@ -85,6 +85,25 @@ impl Timeline {
         Some(UtcMillis(at.0.cast_signed().saturating_add(offset)))
     }
 
+    /// Where this line lies at least `by` from `before`: the span of monotonic times whose labels
+    /// are to be written anew. `None` if it lies nowhere that far.
+    pub fn moved_from(&self, before: &Self, by: Millis) -> Option<(Millis, Millis)> {
+        let mut bends: Vec<Millis> =
+            self.believed.iter().chain(&before.believed).map(|anchor| anchor.at).collect();
+        bends.sort_unstable();
+        bends.dedup();
+        // Both lines are straight between two bends, so they lie apart most at one of the two.
+        let is_apart = |at: &Millis| match (self.utc_at(*at), before.utc_at(*at)) {
+            (Some(new), Some(old)) => new.0.abs_diff(old.0) >= by.0,
+            (new, old) => new != old,
+        };
+        let first = bends.iter().position(is_apart)?;
+        let last = bends.iter().rposition(is_apart)?;
+        let from = first.checked_sub(1).and_then(|index| bends.get(index)).copied();
+        let to = bends.get(last + 1).copied();
+        Some((from.unwrap_or(Millis(0)), to.unwrap_or(Millis(u64::MAX))))
+    }
+
     /// How far [`Timeline::utc_at`] may be off: the error of the nearest anchor and the drift since.
     pub fn error_at(&self, at: Millis) -> Option<Millis> {
         let of = |anchor: &Anchor| {
@@ -235,6 +254,22 @@ mod tests {
         let line = Timeline::of([cloud(HOUR, NOON)]);
         assert_eq!(line.error_at(Millis(HOUR)), Some(Millis(50)));
         assert_eq!(line.error_at(Millis(HOUR + DAY)), Some(Millis(50 + 43_200)));
+    }
+
+    #[test]
+    fn another_anchor_moves_what_lies_around_it_and_nothing_if_it_fits() {
+        let before = Timeline::of([cloud(0, NOON), cloud(HOUR, NOON)]);
+        let moved = |anchors: &[Anchor]| {
+            let line = Timeline::of(anchors.iter().copied());
+            line.moved_from(&before, Millis(500)).map(|(from, to)| (from.0, to.0))
+        };
+        let [a, b] = [cloud(0, NOON), cloud(HOUR, NOON)];
+        assert_eq!(moved(&[a, b, cloud(2 * HOUR, NOON + 100)]), None);
+        assert_eq!(moved(&[a, b, cloud(2 * HOUR, NOON + 1_500)]), Some((HOUR, u64::MAX)));
+        assert_eq!(moved(&[a, b, cloud(2 * HOUR, NOON + 90_000)]), Some((0, u64::MAX)));
+        let nothing = Timeline::default();
+        assert_eq!(nothing.moved_from(&nothing, Millis(500)), None);
+        assert_eq!(before.moved_from(&nothing, Millis(500)), Some((Millis(0), Millis(u64::MAX))));
     }
 
     #[test]

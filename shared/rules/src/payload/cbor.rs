@@ -26,6 +26,7 @@ pub fn parse(bytes: &[u8]) -> Result<Node, DocumentError> {
     Err(broken("there is more behind its end"))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn broken(why: impl ToString) -> DocumentError {
     DocumentError::Broken { format: "CBOR", why: why.to_string() }
 }

@@ -70,7 +70,7 @@ pub fn took(spec: &SignalSpec, shown: &Value, engineering: &Value) -> bool {
     *shown == wanted || (tolerance > 0.0 && is_near)
 }
 
-fn text(raw: &Value) -> String {
+pub(super) fn text(raw: &Value) -> String {
     match raw {
         Value::Bool(on) => u8::from(*on).to_string(),
         Value::Int(_)
@@ -82,7 +82,7 @@ fn text(raw: &Value) -> String {
 }
 
 /// Numbers as their shortest decimal.
-fn json(raw: &Value) -> String {
+pub(super) fn json(raw: &Value) -> String {
     match raw {
         Value::Text(text) => quoted(text),
         Value::Bool(_)
@@ -93,11 +93,11 @@ fn json(raw: &Value) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-const fn senml_label(raw: &Value) -> &'static str {
+pub(super) const fn senml_label(raw: &Value) -> &'static str {
     match raw {
         Value::Text(_) => "vs",
         Value::Bool(_) => "vb",
@@ -106,7 +106,7 @@ const fn senml_label(raw: &Value) -> &'static str {
 }
 
 /// The same label in CBOR (RFC 8428, table 4).
-const fn senml_number(raw: &Value) -> i128 {
+pub(super) const fn senml_number(raw: &Value) -> i128 {
     match raw {
         Value::Text(_) => 3,
         Value::Bool(_) => 4,
@@ -115,14 +115,14 @@ const fn senml_number(raw: &Value) -> i128 {
 }
 
 /// A key that reads as a whole number is one, as it is in a pointer.
-fn key(bytes: &mut Vec<u8>, step: &str) {
+pub(super) fn key(bytes: &mut Vec<u8>, step: &str) {
     match step.parse::<i64>() {
         Ok(number) if number.to_string() == step => int(bytes, number.into()),
         Ok(_) | Err(_) => cbor_text(bytes, step),
     }
 }
 
-fn cbor(bytes: &mut Vec<u8>, raw: &Value) {
+pub(super) fn cbor(bytes: &mut Vec<u8>, raw: &Value) {
     match raw {
         Value::Bool(on) => bytes.push(if *on { 0xF5 } else { 0xF4 }),
         Value::Int(number) => int(bytes, (*number).into()),
@@ -148,13 +148,13 @@ fn map(bytes: &mut Vec<u8>, entries: u64) {
     head(bytes, 5, entries);
 }
 
-fn int(bytes: &mut Vec<u8>, number: i128) {
+pub(super) fn int(bytes: &mut Vec<u8>, number: i128) {
     let (major, argument) = if number < 0 { (1, -1 - number) } else { (0, number) };
     head(bytes, major, u64::try_from(argument).unwrap_or(u64::MAX));
 }
 
 /// The head of a data item (RFC 8949, section 3) in its shortest form.
-fn head(bytes: &mut Vec<u8>, major: u8, argument: u64) {
+pub(super) fn head(bytes: &mut Vec<u8>, major: u8, argument: u64) {
     let all = argument.to_be_bytes();
     let (short, width) = match argument {
         0..=23 => (all[7], 0),

@@ -15,6 +15,7 @@ pub mod compose;
 pub mod json;
 mod node;
 pub mod pointer;
+mod present;
 pub mod read;
 pub mod senml;
 mod value;
@@ -25,6 +26,7 @@ use fieldgate_model::Millis;
 
 pub use self::node::{DEPTH_MAX, DocumentError, Key, NODES_MAX, Node, PAYLOAD_MAX};
 pub use self::pointer::{Pointer, PointerError};
+pub use self::present::present;
 pub use self::read::{Reading, Unread, read};
 use crate::signal::{DataType, WordOrder};
 

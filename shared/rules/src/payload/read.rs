@@ -136,7 +136,7 @@ fn one(spec: &SignalSpec, pick: &Pick, content: &Content, bytes: &[u8]) -> Resul
         (Content::Bytes, Pick::Bytes { offset, data, order }) => {
             from_bytes(bytes, *offset, *data, *order)
         }
-        (Content::Bytes, _) | (Content::Pack(_), _) => {
+        (Content::Bytes | Content::Pack(_), _) => {
             Err(Unread::new(Cause::ConfigError, "the profile does not say where it lies"))
         }
     }?;

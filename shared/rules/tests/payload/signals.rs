@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fieldgate_model::{Cause, Millis, Scale, SignalName, Value, ValueKind};
 use fieldgate_rules::payload::compose::compose;
 use fieldgate_rules::payload::senml::Time;
-use fieldgate_rules::payload::{Field, Format, Pick, PickPlace, Picked, Resource, read};
+use fieldgate_rules::payload::{Field, Format, Pick, PickPlace, Picked, Resource, present, read};
 use fieldgate_rules::plan::ReadRules;
 use fieldgate_rules::profile::Profile;
 use fieldgate_rules::signal::{DataType, SignalSource, SignalSpec, WordOrder};
@@ -200,6 +200,39 @@ fn what_is_composed_reads_back_as_the_same_value() {
         assert_eq!(payload, shown, "{format} {value}");
         assert_eq!(found_of(&profile, &payload), [(0, Ok(value))], "{format}");
     }
+}
+
+#[test]
+fn what_a_device_of_the_profile_would_show_reads_back_as_the_same_values() {
+    let values = [Value::Unsigned(u64::MAX), Value::Float64(-21.5), Value::Bool(true)];
+    let kinds = [Unsigned, Float64, Bool];
+    let names = ["energy", "temp", "on"];
+    let pointers = ["/meter/energy", "/meter/t~1c", "/on"];
+    let byte = DataType::U8(fieldgate_rules::signal::Byte::Low);
+    for format in [Format::Json, Format::Cbor, Format::SenmlJson, Format::SenmlCbor] {
+        let pick = |place: usize| match format {
+            Format::Json | Format::Cbor => at(pointers[place]),
+            Format::SenmlJson | Format::SenmlCbor | Format::Text | Format::Octets => {
+                named(names[place])
+            }
+        };
+        let picks = (0..3).map(|place| (names[place], kinds[place], pick(place))).collect();
+        let profile = profile(format, picks);
+        let bytes = present(&profile.resources[0], &|signal| Some(values[signal].clone()));
+        let expected: Vec<_> =
+            values.iter().enumerate().map(|(signal, value)| (signal, Ok(value.clone()))).collect();
+        assert_eq!(found_of(&profile, &bytes), expected, "{format}: {bytes:02x?}");
+    }
+    let picks = vec![
+        ("a", Unsigned, bytes(3, byte, WordOrder::Abcd)),
+        ("b", Int, bytes(0, DataType::I16, WordOrder::Abcd)),
+    ];
+    let octets = profile(Format::Octets, picks);
+    let values = [Value::Unsigned(7), Value::Int(-2)];
+    let shown = present(&octets.resources[0], &|signal| Some(values[signal].clone()));
+    assert_eq!(shown, [0xFF, 0xFE, 0, 7]);
+    let none = present(&octets.resources[0], &|_| None);
+    assert_eq!(none, [] as [u8; 0]);
 }
 
 #[test]
