@@ -21,8 +21,8 @@ use super::{PAGE_DEFAULT, PAGE_MAX, cursor, request};
 use crate::auth::{self, Caller};
 use crate::show;
 use crate::state::AppState;
-use crate::store::query::{CommandView, Filter};
-use crate::store::{CommandState, NewCommand, Scopes};
+use crate::store::query::Filter;
+use crate::store::{CommandState, CommandView, NewCommand, Scopes};
 
 /// Longest wait for an outcome: under the minute after which proxies give up.
 const WAIT_MAX_MILLIS: i64 = 55_000;

@@ -16,6 +16,7 @@ mod scopes;
 pub mod sqlite;
 mod sqlite_anchors;
 mod sqlite_blocks;
+mod sqlite_commands;
 mod sqlite_query;
 mod sqlite_rollups;
 mod sqlite_samples;
@@ -32,6 +33,7 @@ use fieldgate_model::{CatalogueId, CommandId, GatewayId, Position, TenantId, Utc
 
 pub use scopes::{Scopes, ScopesError};
 pub use sqlite::SqliteStore;
+pub use sqlite_commands::CommandView;
 pub use sqlite_query::INVENTORY_MAX;
 pub use sqlite_rollups::RollupRules;
 pub use sqlite_summary::{Bucket, SUMMARY_SAMPLES_MAX};
