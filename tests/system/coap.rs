@@ -303,8 +303,17 @@ fn a_scan_of_a_host_writes_a_profile_that_reads_it() -> Result<()> {
 fn a_simulated_coap_device_is_observed_and_written_on_a_network_that_loses() -> Result<()> {
     let folder = Scratch::new("fieldgate-coap-simulated")?;
     let arguments = [
-        "simulate", SENSOR, "--listen", "127.0.0.1:0", "--json", "--drop", "20%", "--seed", "7",
-        "--notify-every", "200 ms",
+        "simulate",
+        SENSOR,
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+        "--drop",
+        "20%",
+        "--seed",
+        "7",
+        "--notify-every",
+        "200 ms",
     ];
     let mut simulator =
         Process::start("simulator", &binary("fieldgate")?, arguments, folder.path())?;
