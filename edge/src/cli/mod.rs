@@ -9,6 +9,7 @@
 
 mod args;
 mod ask;
+mod buffer;
 mod bus_plan;
 mod check;
 mod completions;
@@ -17,6 +18,7 @@ mod explain;
 mod failure;
 mod forecast;
 mod format;
+mod history;
 mod line;
 mod man;
 mod parser;
@@ -91,6 +93,8 @@ fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
         Verb::Simulate(args) => simulate::simulate(&config, &args, talk),
         Verb::Profile { verb } => profile::perform(&config, &verb, talk),
         Verb::Parser { verb: ParserVerb::Test(args) } => parser::test(&args),
+        Verb::History(args) => history::history(&config, &args, talk),
+        Verb::Buffer { verb } => buffer::perform(&config, &verb, talk),
         Verb::Completions { shell } => completions::completions(shell),
     }
 }

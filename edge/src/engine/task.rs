@@ -46,6 +46,9 @@ struct Task {
     parsers: Parsers,
     parser_errors: BTreeMap<DeviceIndex, String>,
     skipped: u64,
+    /// What the buffer's thread had no time for: a disk may take half a minute for one sync, and
+    /// alarms do not wait for it.
+    backlog: Intake,
     buffer: Buffer,
     clock: Clock,
 }
@@ -86,18 +89,24 @@ pub async fn run(
                 task.parsers.close();
                 continue;
             }
-            Wake::Parsed(None) => return Ok(()),
+            Wake::Parsed(None) => {
+                // The last word: this one waits.
+                if let Err(error) = task.buffer.append(task.backlog).await {
+                    tracing::error!(%error, "samples are lost");
+                }
+                return Ok(());
+            }
             Wake::Request(request) => task.handle_request(request),
             Wake::Alarm => task.handle_alarms(),
             Wake::Flush => {
                 task.parsers.enforce(task.clock.now());
-                if let Err(error) = task.buffer.tick().await {
+                if let Err(error) = task.flush().await {
                     tracing::error!(%error, "the buffer cannot flush");
                 }
                 continue;
             }
         };
-        if let Err(error) = task.store(found).await {
+        if let Err(error) = task.store(found) {
             tracing::error!(%error, "samples are lost");
         }
     }
@@ -128,7 +137,8 @@ impl Task {
             devices.push(Device::resume(device, base, &stored));
         }
         let parser_errors = BTreeMap::new();
-        Ok(Self { devices, parsers, parser_errors, skipped: 0, buffer, clock: setup.clock })
+        let (skipped, backlog) = (0, Intake::default());
+        Ok(Self { devices, parsers, parser_errors, skipped, backlog, buffer, clock: setup.clock })
     }
 
     fn handle_frame(&mut self, frame: Frame) -> Found {
@@ -226,7 +236,13 @@ impl Task {
         }
     }
 
-    async fn store(&self, found: Found) -> Result<(), BufferError> {
+    async fn flush(&mut self) -> Result<(), BufferError> {
+        self.hand(Intake::default())?;
+        // A tick more would find the thread as busy.
+        if self.buffer.is_free() { self.buffer.tick().await } else { Ok(()) }
+    }
+
+    fn store(&mut self, found: Found) -> Result<(), BufferError> {
         let Found { samples, transitions, alarms, mut events, maps } = found;
         let at = self.clock.now();
         for transition in transitions {
@@ -241,7 +257,18 @@ impl Task {
         if samples.is_empty() && events.is_empty() && maps.is_empty() {
             return Ok(());
         }
-        self.buffer.append(Intake { samples, events, alarms, maps, ..Intake::default() }).await
+        self.hand(Intake { samples, events, alarms, maps, ..Intake::default() })
+    }
+
+    /// Gives the buffer what there is, or keeps it until there is time for it.
+    fn hand(&mut self, intake: Intake) -> Result<(), BufferError> {
+        self.skipped += self.backlog.extend(intake);
+        if self.backlog.is_empty() {
+            return Ok(());
+        }
+        let left = self.buffer.try_append(std::mem::take(&mut self.backlog))?;
+        self.backlog = left.unwrap_or_default();
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What goes to the cloud: the machine's effects, one after another, and what is shown live.
 
 use fieldgate_model::{
-    Batch, CatalogueId, Content, Gap, GapReason, Hello, IncarnationId, Millis, Position, Stream,
+    Batch, CatalogueId, Content, Hello, IncarnationId, Millis, Position, Stream,
 };
 use fieldgate_protocol::uplink::SenderEffect;
 use fieldgate_wire::UpKind;
@@ -83,13 +83,12 @@ impl Task {
         next: Position,
     ) -> Result<(), SyncError> {
         let chain = self.setup.buffer.chain_at(incarnation, stream, next).await?;
-        let (from, to) = self.setup.buffer.lost_span(incarnation, stream).await?;
+        let gap = self.setup.buffer.lost(incarnation, stream).await?;
         let Some(chain) = chain else {
             let now = self.now();
             self.sender.handle_absent(incarnation, stream, now);
             return Ok(());
         };
-        let gap = Gap { reason: GapReason::BufferFull, from, to, summary: None };
         let batch = Batch {
             incarnation,
             stream,
