@@ -1,4 +1,5 @@
 //! What the tests of the buffer have in common: folders, options, and reading a line to its end.
+#![allow(dead_code, reason = "not every test has use for all of it")]
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,6 @@ impl Folder {
     }
 
     /// A folder whose syncs cost nothing, where the machine has one.
-    #[allow(dead_code, reason = "not every test has use for it")]
     pub(crate) fn in_memory(name: &str) -> Self {
         let on_disk = Self::new(name);
         let memory = Path::new("/dev/shm");
@@ -33,7 +33,6 @@ impl Folder {
     }
 
     /// The same folder as a crash would leave it: whatever the files hold at this moment.
-    #[allow(dead_code, reason = "not every test has use for it")]
     pub(crate) fn as_after_a_crash(&self) -> Self {
         let copy = Self::new("crashed");
         std::fs::create_dir_all(&copy.0).expect("a fresh folder");
@@ -102,7 +101,6 @@ pub(crate) fn line(buffer: &Buffer, stream: Stream) -> HeldLine {
 }
 
 /// All batches of a line from its first position on, checked against the chain on the way.
-#[allow(dead_code, reason = "not every test has use for it")]
 pub(crate) async fn contents(buffer: &Buffer, line: HeldLine) -> Vec<Content> {
     let mut found = Vec::new();
     let (incarnation, stream) = (line.incarnation, line.stream);
@@ -128,7 +126,6 @@ pub(crate) async fn contents(buffer: &Buffer, line: HeldLine) -> Vec<Content> {
     found
 }
 
-#[allow(dead_code, reason = "not every test has use for it")]
 pub(crate) fn counts(contents: &[Content]) -> Vec<u64> {
     let number = |sample: &Sample| match sample.value {
         Some(Value::Unsigned(count)) => count,
