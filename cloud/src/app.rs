@@ -3,7 +3,7 @@
 //! ```text
 //! link ─ events ─▶ ingest ─ jobs ─▶ store thread ◀─ jobs ─ api
 //!   ▲                 └─ events ─▶ commands ◀─ wake ───────┘
-//!   └── down ── ingest, commands
+//!   └── down ── ingest, commands                         └─ upkeep
 //! ```
 //!
 //! # Invariants
@@ -40,7 +40,8 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::state::{AppState, GatewayEndpoint};
 use crate::store::query::{QueryError, Readers};
-use crate::store::{DATABASE_FILE, SqliteStore, StoreError, Writer};
+use crate::store::{BlockRules, DATABASE_FILE, RollupRules, SqliteStore, StoreError, Writer};
+use crate::upkeep::Upkeep;
 
 /// Reading lanes: enough that one long export leaves room, few enough for two cores.
 const READERS: usize = 4;
@@ -176,6 +177,10 @@ pub async fn serve(
         "ingest"
     });
 
+    let upkeep =
+        upkeep(&database, writer.clone(), live.clone(), Arc::clone(&metrics), clock.clone())?;
+    tasks.spawn(until_stopped("upkeep", upkeep.run(), stopped.clone()));
+
     let listener = TcpListener::bind(options.http)
         .await
         .map_err(|error| ServeError::Listen(format!("`{}`", options.http), error))?;
@@ -203,6 +208,19 @@ pub async fn serve(
     stopping.send_replace(true);
     drain(tasks, &last, store_thread).await;
     result
+}
+
+/// Upkeep has a reading connection of its own: questions never wait for it.
+fn upkeep(
+    database: &Path,
+    writer: Writer,
+    live: Live,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+) -> Result<Upkeep, ServeError> {
+    let readers = Readers::open(database, 1).map_err(ServeError::Readers)?;
+    let (blocks, rollups) = (BlockRules::default(), RollupRules::default());
+    Ok(Upkeep { readers, writer, blocks, rollups, live, metrics, clock })
 }
 
 /// Runs a task that does not end by itself.

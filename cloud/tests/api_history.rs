@@ -114,6 +114,22 @@ fn a_summary_folds_the_range_and_keeps_its_extremes() {
 }
 
 #[test]
+fn samples_are_folded_when_asked_for_every_so_often() {
+    let server = Server::start();
+    let to = NOW + 60_000;
+    let range = format!("{PRESSURE}?from={BOOT}&to={to}");
+    let folded = server.get(&format!("{range}&every=15m"), "acme").json();
+    assert_eq!(folded["width_ms"], json!(900_000));
+    let items = folded["items"].as_array().expect("items");
+    let count: u64 = items.iter().filter_map(|item| item["count"].as_u64()).sum();
+    assert_eq!(count, 7200);
+    assert!(items.iter().all(|item| item["first"].is_number() && item["last"].is_number()));
+    for wrong in [format!("{PRESSURE}?every=15m"), format!("{range}&every=1ms")] {
+        assert_eq!(server.get(&wrong, "acme").status, 400, "{wrong}");
+    }
+}
+
+#[test]
 fn an_inventory_shows_the_newest_value_of_each_signal() {
     let server = Server::start();
     let gateways = server.get("/v1/gateways", "acme").json();

@@ -22,3 +22,4 @@ pub mod simulate;
 pub mod socket;
 pub mod sync;
 pub mod telemetry;
+pub mod timekeeper;

@@ -93,7 +93,10 @@ fn what_a_parser_gives_is_said_to_come_from_the_last_poll() {
     let session = Session::start();
     let done = session.run(&["read", "pump", "speed", "--json"]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert_eq!(done.err, "from the last poll, since a parser gives them: all\n");
+    assert_eq!(
+        done.err,
+        "as they came last, since only a parser or the device itself gives them: all\n"
+    );
     assert_eq!(done.json()["signals"][0]["quality"], "good");
 }
 

@@ -43,6 +43,7 @@ fn profile(name: &str, signals: Vec<SignalSpec>, parser: Option<ParserSpec>) -> 
         parser,
         tests: Vec::new(),
         every: Millis(1_000),
+        resources: Vec::new(),
         unverified: BTreeSet::new(),
         reading: ReadRules::default(),
     })

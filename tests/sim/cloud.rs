@@ -381,6 +381,7 @@ fn resume(gateway: &GatewayId, instance: &InstanceId, disk: &CloudDisk) -> Recei
         epoch: disk.epoch,
         boot: disk.boot,
         contested: disk.contested,
+        readopted: 0,
         cursors: disk.cursors(),
     };
     Receiver::resume(instance.clone(), WireChain(gateway.clone()), stored)

@@ -295,7 +295,7 @@ impl Edge {
                     self.commands.push_back(message.command);
                 }
             }
-            DownKind::Watch => {}
+            DownKind::Watch | DownKind::Refuse => {}
         }
         self.drain(ground)?;
         self.work(ground)
@@ -352,7 +352,7 @@ impl Edge {
                 SenderEffect::Send { incarnation, stream, first } => {
                     self.send_batch((incarnation, stream), first, ground);
                 }
-                SenderEffect::SendGap { incarnation, stream, first, next } => {
+                SenderEffect::SendGap { incarnation, stream, first, next, .. } => {
                     self.send_gap((incarnation, stream), first, next, ground);
                 }
                 SenderEffect::Release { incarnation, stream, before } => {
@@ -381,6 +381,7 @@ impl Edge {
             software: "fieldgate/sim".to_owned(),
             at: ground.now,
             utc: None,
+            doubt: None,
         };
         publish(UpKind::Hello, fieldgate_wire::encode_hello(&hello), ground);
     }

@@ -476,7 +476,8 @@ fn event_identity(record: &EventRecord) -> Option<Identity> {
         Event::Alarm(_)
         | Event::Restart { .. }
         | Event::Reset { .. }
-        | Event::LocalWrite { .. } => None,
+        | Event::LocalWrite { .. }
+        | Event::Command { .. } => None,
     }
 }
 

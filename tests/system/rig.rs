@@ -46,6 +46,24 @@ impl Rig {
         options: CloudOptions,
         url: impl FnOnce(&Scratch, &Cloud) -> Result<String>,
     ) -> Result<Self> {
+        Self::build(name, options, url, Edge::start)
+    }
+
+    /// A gateway that `start` starts.
+    pub(crate) fn started_by(
+        name: &str,
+        start: impl FnOnce(&Scratch, &EdgeConfig) -> Result<Edge>,
+    ) -> Result<Self> {
+        let url = |_: &Scratch, cloud: &Cloud| Ok(format!("mqtts://{}", cloud.mqtt()));
+        Self::build(name, CloudOptions::default(), url, start)
+    }
+
+    fn build(
+        name: &str,
+        options: CloudOptions,
+        url: impl FnOnce(&Scratch, &Cloud) -> Result<String>,
+        start: impl FnOnce(&Scratch, &EdgeConfig) -> Result<Edge>,
+    ) -> Result<Self> {
         let scratch = Scratch::new(&format!("fieldgate-{name}"))?;
         let cloud = Cloud::start(&scratch, options)?;
         let url = url(&scratch, &cloud)?;
@@ -62,7 +80,7 @@ impl Rig {
             devices: vec![(PUMP.to_owned(), PUMP.to_owned(), 1, 1, "200 ms".to_owned())],
             rest: String::new(),
         };
-        let edge = Edge::start(&scratch, &config)?;
+        let edge = start(&scratch, &config)?;
         let api = cloud.api(Some(&token));
         let (windows, counts) = (Vec::new(), Vec::new());
         Ok(Self {

@@ -32,6 +32,9 @@ const POINTS_MAX: usize = 2000;
 
 const POINTS_DEFAULT: usize = 300;
 
+/// The longest stretch: a year.
+const EVERY_MAX_MS: i64 = 366 * 24 * 60 * 60 * 1000;
+
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(samples)).routes(routes!(summary))
 }
@@ -65,6 +68,7 @@ pub(super) struct BucketDto {
     min: Option<f64>,
     max: Option<f64>,
     mean: Option<f64>,
+    first: Option<f64>,
     last: Option<f64>,
     /// Samples with a number.
     count: u64,
@@ -74,7 +78,7 @@ pub(super) struct BucketDto {
 
 /// A signal's history, folded.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Summary {
+pub(super) struct SummaryDto {
     items: Vec<BucketDto>,
     /// How long each stretch is, in milliseconds.
     width_ms: u64,
@@ -89,6 +93,9 @@ pub(super) struct Summary {
         ("id" = String, Path, description = "`{gateway}.{device}.{signal}`"),
         ("from" = Option<String>, Query, description = "inclusive; RFC 3339 or milliseconds"),
         ("to" = Option<String>, Query, description = "exclusive; RFC 3339 or milliseconds"),
+        ("every" = Option<String>, Query, description = "`30s`, `15m`, `1h`: folded into stretches \
+            of this length, as `summary` tells them; then `from` and `to` must be given, and there \
+            are no pages"),
         ("limit" = Option<u32>, Query, description = "1 to 10,000; 1,000 if not given; CSV and \
             NDJSON: up to 5,000,000, and everything if not given"),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
@@ -117,8 +124,16 @@ async fn samples(
     let limit = query.take("limit", fields::count(most));
     let after = query.take("cursor", |cursor| decode_place(&id, cursor));
     let unplaced = query.take("unplaced", fields::flag).unwrap_or(false);
+    let every = query.take("every", fields::duration(EVERY_MAX_MS));
+    if let Some(every) = every {
+        check_every(&mut query, from, to, every);
+    }
     query.finish()?;
     owned_signal(&state, &caller, &id).await?;
+    if let Some((every, range)) = every.zip(from.zip(to)) {
+        let folded = folded(&state, id, range, Millis(every.unsigned_abs())).await?;
+        return Ok(([(VARY, "accept")], folded).into_response());
+    }
     let wanted = SampleQuery { signal: id.clone(), from, to, after, unplaced };
     let body = match format {
         Format::Json => {
@@ -139,21 +154,22 @@ async fn samples(
 
 #[utoipa::path(get, path = "/v1/signals/{id}/summary", tag = "signals",
     description = "The range in equal stretches, each with what a chart needs; empty ones are \
-        left out.",
+        left out. Stretches of two minutes or more are whole minutes and begin on one, so that \
+        rollups can tell them: the first may begin before `from`, and tells of nothing before it.",
     params(
         ("id" = String, Path, description = "`{gateway}.{device}.{signal}`"),
         ("from" = String, Query, description = "inclusive; RFC 3339 or milliseconds"),
         ("to" = String, Query, description = "exclusive; RFC 3339 or milliseconds"),
         ("points" = Option<u32>, Query, description = "1 to 2,000; 300 if not given"),
     ),
-    responses((status = 200, body = Summary), (status = 400, body = ProblemBody),
+    responses((status = 200, body = SummaryDto), (status = 400, body = ProblemBody),
         (status = 404, body = ProblemBody)))]
 async fn summary(
     State(state): State<AppState>,
     caller: Caller,
     id: Named,
     Parameters(mut query): Parameters,
-) -> Result<Json<Summary>, Problem> {
+) -> Result<Json<SummaryDto>, Problem> {
     caller.need(Scopes::READ)?;
     let id = id.parse(|text| SignalId::parse(&text))?;
     let (from, to) = (query.need("from", fields::time), query.need("to", fields::time));
@@ -166,14 +182,31 @@ async fn summary(
     owned_signal(&state, &caller, &id).await?;
     let span = u64::try_from(to.0.saturating_sub(from.0)).unwrap_or_default();
     let width = Millis(span.div_ceil(u64::try_from(points).unwrap_or(u64::MAX)).max(1));
-    let wanted =
-        SampleQuery { signal: id, from: Some(from), to: Some(to), after: None, unplaced: false };
-    let buckets = state.readers.summary(wanted, from, width).await?;
-    let buckets = buckets.ok_or(Problem::NotFound("signal"))?;
-    let read: u64 = buckets.iter().map(|bucket| bucket.count + bucket.bad).sum();
-    let cut = read >= crate::store::SUMMARY_SAMPLES_MAX;
-    let items = buckets.iter().map(bucket_dto).collect();
-    Ok(Json(Summary { items, width_ms: width.0, cut }))
+    folded(&state, id, (from, to), width).await
+}
+
+async fn folded(
+    state: &AppState,
+    id: SignalId,
+    range: (UtcMillis, UtcMillis),
+    width: Millis,
+) -> Result<Json<SummaryDto>, Problem> {
+    let summary = state.readers.summary(id, range, width).await?;
+    let summary = summary.ok_or(Problem::NotFound("signal"))?;
+    let items = summary.buckets.iter().map(bucket_dto).collect();
+    Ok(Json(SummaryDto { items, width_ms: summary.width.0, cut: summary.cut }))
+}
+
+/// Stretches need a range, and there must not be more of them than samples in a page.
+fn check_every(query: &mut Fields, from: Option<UtcMillis>, to: Option<UtcMillis>, every: i64) {
+    let Some((from, to)) = from.zip(to) else {
+        return query.wrong("every", "needs `from` and `to`");
+    };
+    let stretches = to.0.saturating_sub(from.0).checked_div(every);
+    let fits = stretches.and_then(|count| usize::try_from(count).ok());
+    if fits.is_none_or(|count| count > LIMIT_MAX) {
+        query.wrong("every", format!("makes more than {LIMIT_MAX} stretches of this range"));
+    }
 }
 
 /// An error unless the signal's gateway is the caller's; in the words of a missing signal.
@@ -200,18 +233,19 @@ pub(super) fn sample_dto(sample: &StoredSample) -> SampleDto {
     }
 }
 
-fn bucket_dto(bucket: &Bucket) -> BucketDto {
-    let some = |value: f64| (bucket.count > 0).then_some(value);
+fn bucket_dto(Bucket { at, total }: &Bucket) -> BucketDto {
+    let some = |value: f64| (total.count > 0).then_some(value);
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let mean = bucket.sum / bucket.count as f64;
+    let mean = total.sum / total.count as f64;
     BucketDto {
-        at: show::rfc3339(bucket.at),
-        min: some(bucket.min),
-        max: some(bucket.max),
+        at: show::rfc3339(*at),
+        min: some(total.min),
+        max: some(total.max),
         mean: some(mean),
-        last: some(bucket.last),
-        count: bucket.count,
-        bad: bucket.bad,
+        first: some(total.first),
+        last: some(total.last),
+        count: total.count,
+        bad: total.bad,
     }
 }
 

@@ -5,7 +5,11 @@
 //! - A valid envelope is enough for custody: content that cannot be read, or that no row could
 //!   hold, is kept as it came.
 
-use fieldgate_model::{AlarmTransition, Batch, Content, Event, GatewayId, Millis, TenantId};
+use fieldgate_model::{
+    AlarmTransition, Batch, Content, Event, EventRecord, GatewayId, Millis, TenantId,
+};
+use fieldgate_pack::Zstd;
+use fieldgate_protocol::clock::Anchor;
 use fieldgate_protocol::uplink::BatchHead;
 use fieldgate_wire::{DecodeError, Envelope, decode_envelope, leaf};
 
@@ -23,9 +27,9 @@ pub(super) struct Arrived {
 
 impl Arrived {
     /// Reads a payload; an error only if not even its envelope is valid.
-    pub(super) fn read(body: Vec<u8>) -> Result<Self, DecodeError> {
+    pub(super) fn read(body: Vec<u8>, codec: &mut Zstd) -> Result<Self, DecodeError> {
         let envelope = decode_envelope(&body)?;
-        let batch = envelope.open().ok().filter(is_storable);
+        let batch = envelope.open_packed(codec).ok().filter(is_storable);
         let digest = batch.as_ref().filter(|_| !envelope.is_gap).map(leaf);
         let catalogue = match batch.as_ref().map(|batch| &batch.content) {
             Some(Content::Samples { catalogue, .. }) => Some(*catalogue),
@@ -66,7 +70,10 @@ impl Arrived {
             next: self.head.next,
             chain: self.head.chain,
             catalogue: self.head.catalogue,
+            boot: self.envelope.boot,
+            mono: None,
             span: None,
+            anchors: Vec::new(),
             state,
             samples: 0,
             events: 0,
@@ -91,7 +98,8 @@ fn is_storable(batch: &Batch) -> bool {
             Event::Anchor { .. }
             | Event::Restart { .. }
             | Event::Reset { .. }
-            | Event::LocalWrite { .. } => true,
+            | Event::LocalWrite { .. }
+            | Event::Command { .. } => true,
         }),
         Content::Samples { .. } | Content::Outcomes(_) | Content::Gap(_) => true,
     }
@@ -136,7 +144,22 @@ fn project(commit: &mut Commit, batch: &Batch) {
             widen(gap.to);
         }
     }
+    if let Content::Events(records) = &batch.content {
+        commit.anchors = records.iter().filter_map(anchor).collect();
+    }
+    commit.mono = span;
     commit.span = span.and_then(|(from, to)| Some((utc(from)?, utc(to)?)));
+}
+
+fn anchor(record: &EventRecord) -> Option<Anchor> {
+    match record.event {
+        Event::Anchor { utc, error, source } => Some(Anchor { at: record.at, utc, error, source }),
+        Event::Alarm(_)
+        | Event::Restart { .. }
+        | Event::Reset { .. }
+        | Event::LocalWrite { .. }
+        | Event::Command { .. } => None,
+    }
 }
 
 /// The alarm transitions of a batch, as the live view takes them.

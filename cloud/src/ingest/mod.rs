@@ -17,6 +17,7 @@ mod settle;
 use std::sync::Arc;
 
 use fieldgate_model::{CatalogueId, GatewayId, InstanceId, Millis};
+use fieldgate_pack::Zstd;
 use fieldgate_wire::{
     PauseReason, UpKind, decode_answer, decode_catalogue, decode_catalogue_chunk, decode_hello,
     decode_present,
@@ -88,6 +89,7 @@ impl Ingest {
             sessions: Sessions::default(),
             reassemblies: Reassemblies::default(),
             complaints: Complaints::default(),
+            codec: Zstd::new(),
         };
         while let Some(event) = events.recv().await {
             let mut group = Group::default();
@@ -110,6 +112,7 @@ struct Task {
     sessions: Sessions,
     reassemblies: Reassemblies,
     complaints: Complaints,
+    codec: Zstd,
 }
 
 impl Task {
@@ -212,7 +215,7 @@ impl Task {
             return Ok(());
         }
         self.announce(session).await;
-        let arrived = Arrived::read(payload).map_err(Refusal::Unreadable)?;
+        let arrived = Arrived::read(payload, &mut self.codec).map_err(Refusal::Unreadable)?;
         let known = match arrived.head.catalogue {
             Some(id) => self.catalogue(session, id).await?.is_some(),
             None => true,

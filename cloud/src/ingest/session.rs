@@ -75,7 +75,7 @@ impl Session {
         now: UtcMillis,
     ) -> Self {
         let GatewayState { tenant, suspended, epoch, boot, contested, cursors } = state;
-        let stored = StoredGateway { epoch, boot, contested, cursors };
+        let stored = StoredGateway { epoch, boot, contested, readopted: 0, cursors };
         let chain = WireChain(gateway.clone());
         Self {
             gateway: gateway.clone(),

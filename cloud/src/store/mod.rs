@@ -9,25 +9,40 @@
 //! - One thread writes ([`Writer`]); readers have connections of their own.
 //! - A change by a person leaves a row in the audit.
 
+mod block;
 pub mod query;
+mod rollup;
 mod scopes;
 pub mod sqlite;
+mod sqlite_anchors;
+mod sqlite_blocks;
 mod sqlite_query;
+mod sqlite_rollups;
 mod sqlite_samples;
+mod sqlite_signal;
+mod sqlite_summary;
 mod sqlite_sweep;
+mod sqlite_verify;
 mod types;
+mod upkeep;
 pub mod value_text;
 mod writer;
 
-use fieldgate_model::{CatalogueId, CommandId, GatewayId, TenantId, UtcMillis};
+use fieldgate_model::{CatalogueId, CommandId, GatewayId, Position, TenantId, UtcMillis};
 
 pub use scopes::{Scopes, ScopesError};
 pub use sqlite::SqliteStore;
 pub use sqlite_query::INVENTORY_MAX;
-pub use sqlite_samples::{Bucket, SUMMARY_SAMPLES_MAX};
+pub use sqlite_rollups::RollupRules;
+pub use sqlite_summary::{Bucket, SUMMARY_SAMPLES_MAX};
+pub use sqlite_verify::Verified;
 pub use types::{
     AlarmChange, BatchState, Closing, CommandState, Commit, GatewayRow, GatewayState, NewCommand,
     NewConsoleLink, NewTenant, NewToken, OpenCommand, Reservation, Submitted, TenantRow, TokenRow,
+};
+pub use upkeep::{
+    BlockRules, Compaction, DirtyHours, Hold, Moved, MovedRow, NewBlock, Restamp, Rolled,
+    RollupRow, Total,
 };
 pub use writer::Writer;
 
@@ -126,6 +141,32 @@ pub trait Store: Send {
 
     /// Stores a group of batches with all that follows from them, or nothing at all.
     fn commit(&mut self, commits: &[Commit], now: UtcMillis) -> Result<(), StoreError>;
+
+    /// Puts blocks in the place of batches; those whose batches have changed since they were planned
+    /// are left out. How many were put in place.
+    fn compact(&mut self, planned: &[Compaction], now: UtcMillis) -> Result<usize, StoreError>;
+
+    /// Keeps a stream as it is from `position` on, for a feed that needs its batches; `None` lets it
+    /// go.
+    fn set_hold(&mut self, hold: &Hold, position: Option<Position>) -> Result<(), StoreError>;
+
+    /// Puts rollups in place; those whose hours were marked anew since they were planned are left
+    /// out. How many were put in place.
+    fn roll(&mut self, planned: &[Rolled], now: UtcMillis) -> Result<usize, StoreError>;
+
+    /// Puts one step of writing labels anew in place, unless more anchors have come meanwhile; whether
+    /// it did.
+    fn restamp(&mut self, step: &Restamp, now: UtcMillis) -> Result<bool, StoreError>;
+
+    /// Says that samples of a gateway have changed in this range of time: until its rollups are made
+    /// anew, questions are answered from samples. For whoever moves samples in time; `commit` marks
+    /// what it adds.
+    fn mark_dirty(
+        &mut self,
+        gateway: &GatewayId,
+        range: (UtcMillis, UtcMillis),
+        now: UtcMillis,
+    ) -> Result<(), StoreError>;
 
     /// Keeps a catalogue as its gateway sent it, and makes it the gateway's latest.
     fn save_catalogue(

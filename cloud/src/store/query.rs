@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use fieldgate_model::{
     AlarmState, CatalogueId, CatalogueSignal, CommandId, DeviceName, GatewayId, IdError,
-    IncarnationId, Position, Quality, SignalName, TenantId, UtcMillis, Value,
+    IncarnationId, Millis, Position, Quality, SignalName, TenantId, UtcMillis, Value,
 };
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{CommandState, Scopes};
+use super::{Bucket, CommandState, Scopes};
 
 /// Jobs that may wait in one lane. At some milliseconds a job, more would be a second of waiting.
 const LANE_QUEUE_MAX: usize = 64;
@@ -186,6 +186,17 @@ pub struct SamplePage {
     pub more: bool,
 }
 
+/// A signal's history, folded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// In the order of time; stretches without samples are left out.
+    pub buckets: Vec<Bucket>,
+    /// How wide each is.
+    pub width: Millis,
+    /// More samples would have had to be read than a summary reads: what is told ends before them.
+    pub cut: bool,
+}
+
 /// An occurrence of an alarm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlarmView {
@@ -341,7 +352,7 @@ impl Readers {
         waiting.fetch_add(1, Ordering::Relaxed);
         let job: Job = Box::new(move |connection| {
             // A caller that went away does not want the answer.
-            drop(answer.send(question(connection)));
+            drop(answer.send(in_one_snapshot(connection, question)));
             waiting.fetch_sub(1, Ordering::Relaxed);
         });
         if let Err(error) = lane.jobs.try_send(job) {
@@ -353,6 +364,15 @@ impl Readers {
         }
         answered.await.map_err(|_| QueryError::Stopped)?
     }
+}
+
+/// Between two statements a batch may become part of a block: one question sees it once.
+fn in_one_snapshot<T>(
+    connection: &Connection,
+    question: impl FnOnce(&Connection) -> Result<T, QueryError>,
+) -> Result<T, QueryError> {
+    let snapshot = connection.unchecked_transaction()?;
+    question(&snapshot)
 }
 
 impl Lane {

@@ -20,7 +20,7 @@ pub const INVENTORY_MAX: usize = 10_000;
 
 const GATEWAY: &str = "SELECT g.id, g.name, g.created_at, g.software, g.generation, g.epoch,
         g.contested, g.catalogue, g.last_hello_at, g.last_seen_at,
-        (SELECT max(b.to_at) FROM batch b WHERE b.gateway = g.id AND b.stream = 2),
+        g.data_until,
         (SELECT count(*) FROM alarm a WHERE a.gateway = g.id AND a.state = 'active')
     FROM gateway g WHERE g.tenant = ?1 AND";
 

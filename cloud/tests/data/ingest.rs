@@ -5,9 +5,11 @@ use fieldgate_model::{
     AlarmState, CommandId, Content, Event, EventRecord, Gap, GapReason, Millis, Outcome,
     OutcomeRecord, Position,
 };
+use fieldgate_pack::Zstd;
 use fieldgate_wire::{
-    Answer, DownKind, JournalState, Present, UpKind, catalogue_id, decode_ack, decode_need,
-    decode_pause, decode_welcome, encode_answer, encode_batch, encode_present,
+    Answer, DownKind, JournalState, Present, UpKind, catalogue_id, decode_ack, decode_batch,
+    decode_need, decode_pause, decode_welcome, encode_answer, encode_batch, encode_batch_packed,
+    encode_present,
 };
 
 use super::support::{BEGIN, Gateway, TempDir, World, alarm, catalogue, gateway, tenant};
@@ -94,11 +96,27 @@ async fn what_does_not_fit_or_cannot_be_read_is_kept_in_custody() {
 }
 
 #[tokio::test]
+async fn a_packed_batch_is_read_like_a_plain_one() {
+    let folder = TempDir::new();
+    let mut world = World::start(&folder);
+    let mut gateway = ready(&mut world).await;
+    let plain = gateway.samples(&catalogue(), 500);
+    let batch = decode_batch(&plain).expect("a batch");
+    let packed = encode_batch_packed(&batch, &mut Zstd::new());
+    assert!(packed.len() < plain.len());
+    world.up("g1", UpKind::Batch, packed).await;
+    expect_ack(&mut world, 500).await;
+    assert_eq!(folder.number("SELECT state FROM batch"), 0);
+    assert_eq!(folder.number("SELECT to_at - from_at FROM batch"), 499_000);
+}
+
+#[tokio::test]
 async fn a_gap_fills_its_range() {
     let folder = TempDir::new();
     let mut world = World::start(&folder);
     let mut gateway = ready(&mut world).await;
-    let gap = Gap { reason: GapReason::BufferFull, from: Millis(10), to: Millis(20) };
+    let gap =
+        Gap { reason: GapReason::BufferFull, from: Millis(10), to: Millis(20), summary: None };
     let mut gap = gateway.seal(Content::Gap(gap));
     gap.next = Position(gap.first.0 + 5);
     world.up("g1", UpKind::Batch, encode_batch(&gap)).await;

@@ -1,6 +1,8 @@
 //! Tests by part, in the order in which data flows.
 
+mod blocks;
 mod command;
+mod history;
 mod ingest;
 mod operator;
 mod store;

@@ -222,6 +222,7 @@ impl Gateway {
             software: "fieldgate 0.1.0".into(),
             at: Millis(5_000),
             utc: None,
+            doubt: None,
         })
     }
 

@@ -53,7 +53,7 @@ use self::request::Request;
 pub use self::tail::Intake;
 pub use self::view::{RingView, Seen, View, files};
 use self::worker::Worker;
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockStatus};
 
 /// The database's name in the buffer's folder.
 const FILE: &str = "buffer.db";
@@ -90,6 +90,8 @@ pub struct BufferOptions {
     pub boot: BootId,
     /// Its clock.
     pub clock: Clock,
+    /// The time of day for labels.
+    pub time: watch::Receiver<ClockStatus>,
 }
 
 /// What the buffer found when it opened.

@@ -3,9 +3,7 @@
 
 use std::fs::{File, TryLockError};
 
-use fieldgate_model::{
-    CatalogueId, Event, EventRecord, Gap, GapReason, Millis, ResetCause, UtcMillis,
-};
+use fieldgate_model::{CatalogueId, Event, EventRecord, Gap, GapReason, Millis, ResetCause};
 use fieldgate_protocol::uplink::HeldLine;
 use fieldgate_ring::Fault;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,8 +21,6 @@ const LOOK_EVERY: Millis = Millis::from_secs(20);
 /// Batches that are verified with one tick, while there is nothing better to do: a million in a day
 /// at a tick a second, and a millisecond or two each time.
 const VERIFIED_AT_ONCE: u32 = 12;
-/// The first time of day that can be right: a clock before it has not been set since power-up.
-const UTC_MIN: UtcMillis = UtcMillis(1_767_225_600_000);
 
 pub(super) struct Worker {
     options: BufferOptions,
@@ -213,11 +209,10 @@ impl Worker {
     fn moment(&self) -> Moment {
         let clock = self.options.clock;
         let now = clock.now();
-        let utc = Some(clock.utc()).filter(|utc| *utc >= UTC_MIN);
         Moment {
             boot: self.options.boot,
             at: self.tail.last_at().max(now),
-            utc_offset: utc.map(|utc| utc - now),
+            utc_offset: self.options.time.borrow().offset,
             catalogue: self.catalogue,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fieldgate_modbus::line::LineSettings;
-use fieldgate_modbus::register::{Address, ReadRequest};
+use fieldgate_modbus::register::{Address, ReadRequest, UnitId};
 use fieldgate_model::DeviceName;
 use fieldgate_rules::plan::{Cost, HoleMap, LinkCost, PlanOptions, plan};
 use serde::Serialize;
@@ -99,9 +99,12 @@ pub(super) fn plan_buses(config: &Config, known: &Known) -> Vec<BusPlan> {
                 _,
             ) => 1,
         };
-        let on_it = config.devices.iter().filter(|device| device.bus == place);
+        let on_it = config.devices.iter().filter_map(|device| {
+            let (bus, unit) = device.place.bus()?;
+            (bus == place).then_some((device, unit))
+        });
         let devices: Vec<DevicePlan> =
-            on_it.map(|device| plan_device(device, link, at_once, known)).collect();
+            on_it.map(|(device, unit)| plan_device(device, unit, link, at_once, known)).collect();
         let per_second = |amount: fn(&DevicePlan) -> f64| {
             devices.iter().map(|plan| amount(plan) * 1000.0 / float(plan.every_ms)).sum()
         };
@@ -118,19 +121,25 @@ pub(super) fn plan_buses(config: &Config, known: &Known) -> Vec<BusPlan> {
     config.buses.iter().enumerate().map(bus).collect()
 }
 
-fn plan_device(device: &DeviceConfig, link: LinkCost, at_once: usize, known: &Known) -> DevicePlan {
+fn plan_device(
+    device: &DeviceConfig,
+    unit: UnitId,
+    link: LinkCost,
+    at_once: usize,
+    known: &Known,
+) -> DevicePlan {
     let profile = &device.profile;
     let holes = known
         .map_by_device
         .get(&device.name)
-        .filter(|map| map.unit == device.unit.0 && map.profile == profile.id())
+        .filter(|map| map.unit == unit.0 && map.profile == profile.id())
         .map_or_else(HoleMap::default, |map| map.holes.clone());
     let wanted = profile.wanted();
     let reads = plan(&wanted, &PlanOptions { link, rules: &profile.reading, holes: &holes });
     let Cost { us, bytes } = link.of_all(&reads);
     DevicePlan {
         device: device.name.to_string(),
-        unit: device.unit.0,
+        unit: unit.0,
         profile: profile.id(),
         every_ms: device.every.0,
         requests: reads.into_iter().map(|read| planned(read, &wanted, link)).collect(),

@@ -11,6 +11,7 @@ use super::bus_plan::{BusPlan, plan_buses};
 use super::failure::{Exit, Failure};
 use super::forecast::{Forecast, forecast};
 use super::format::count;
+use super::host_plan::{self, HostPlan, plan_hosts};
 use super::plan;
 use super::profile_tests;
 use super::screen::{self, Style, Talk, data_is_coloured, paint};
@@ -23,6 +24,7 @@ struct Report {
     file: String,
     problems: Vec<Found>,
     buses: Vec<BusPlan>,
+    hosts: Vec<HostPlan>,
     profiles: Vec<Tested>,
     forecast: Option<Forecast>,
 }
@@ -72,6 +74,7 @@ pub(super) fn check(path: &Path, args: &CheckArgs, talk: &mut Talk) -> Result<Ex
         file: path.display().to_string(),
         problems,
         buses,
+        hosts: plan_hosts(&loaded.config),
         profiles: test_profiles(&loaded.config),
         forecast: Some(forecast(&loaded.config)),
     };
@@ -141,6 +144,7 @@ impl Report {
             file: path.display().to_string(),
             problems: problems.iter().map(Found::of).collect(),
             buses: Vec::new(),
+            hosts: Vec::new(),
             profiles: Vec::new(),
             forecast: None,
         }
@@ -163,6 +167,7 @@ impl Report {
             line(Style::Red, &format!("  device {} does not run", broken.name));
         }
         text.push_str(&plan::text(&self.buses));
+        text.push_str(&host_plan::text(&self.hosts));
         let mut line = |style: Style, words: &str| {
             text.push_str(&paint(is_coloured, style, words));
             text.push('\n');

@@ -12,6 +12,8 @@ mod ask;
 mod buffer;
 mod bus_plan;
 mod check;
+mod coap_words;
+mod command;
 mod completions;
 mod decode;
 mod explain;
@@ -19,6 +21,7 @@ mod failure;
 mod forecast;
 mod format;
 mod history;
+mod host_plan;
 mod line;
 mod man;
 mod parser;
@@ -36,6 +39,7 @@ mod signals;
 mod simulate;
 mod status;
 mod sunspec;
+mod sync;
 mod top;
 mod trace;
 mod transcript;
@@ -47,7 +51,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::args::{Cli, ParserVerb, Verb};
+use self::args::{Cli, Verb};
 use self::failure::{Exit, Failure};
 use self::screen::Talk;
 use crate::config::{self, Loaded, Problem};
@@ -89,12 +93,14 @@ fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
         Verb::Explain(args) => explain::explain(&config, &args, talk),
         Verb::Trace(args) => trace::trace(&config, &args, talk),
         Verb::Top(args) => top::top(&config, &args, talk),
+        Verb::Sync(args) => sync::sync(&config, &args, talk),
+        Verb::Command { verb } => command::perform(&config, &verb, talk),
         Verb::Man { out } => man::man(out.as_deref()),
         Verb::Simulate(args) => simulate::simulate(&config, &args, talk),
         Verb::Profile { verb } => profile::perform(&config, &verb, talk),
-        Verb::Parser { verb: ParserVerb::Test(args) } => parser::test(&args),
         Verb::History(args) => history::history(&config, &args, talk),
         Verb::Buffer { verb } => buffer::perform(&config, &verb, talk),
+        Verb::Parser { verb } => parser::perform(&config, verb, talk),
         Verb::Completions { shell } => completions::completions(shell),
     }
 }

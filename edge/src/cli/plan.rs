@@ -12,6 +12,7 @@ use super::bus_plan::{
 };
 use super::failure::{Exit, Failure};
 use super::format::{self, count, table};
+use super::host_plan::{self, HostPlan, plan_hosts};
 use super::screen::{self, Style, Talk, data_is_coloured, paint};
 use crate::buffer;
 use crate::config::Config;
@@ -20,7 +21,7 @@ use crate::config::Config;
 pub(super) struct PlanArgs {
     /// One device only; its name in the configuration.
     pub(super) device: Option<String>,
-    /// One bus only; its name in the configuration.
+    /// One bus or host only; its name in the configuration, or its URL.
     #[arg(long, value_name = "NAME")]
     pub(super) bus: Option<String>,
     /// Plan for Modbus RTU on this serial line, whatever the configuration says.
@@ -34,6 +35,7 @@ pub(super) struct PlanArgs {
 #[derive(Debug, Serialize)]
 struct Report {
     buses: Vec<BusPlan>,
+    hosts: Vec<HostPlan>,
 }
 
 /// Shows the plan; nothing is asked of any device.
@@ -41,26 +43,32 @@ pub(super) fn plan(path: &Path, args: &PlanArgs, talk: &mut Talk) -> Result<Exit
     let config = super::load(path, talk)?.config;
     let known = Known { line: args.line, ..learned(&config, talk) };
     let mut buses = plan_buses(&config, &known);
+    let mut hosts = plan_hosts(&config);
     let is_full = warn(&buses, talk);
     if let Some(name) = &args.bus {
         buses.retain(|bus| bus.bus == *name);
+        hosts.retain(|host| host.host == *name);
     }
     if let Some(name) = &args.device {
         for bus in &mut buses {
             bus.devices.retain(|device| device.device == *name);
         }
         buses.retain(|bus| !bus.devices.is_empty());
+        for host in &mut hosts {
+            host.devices.retain(|device| device.device == *name);
+        }
+        hosts.retain(|host| !host.devices.is_empty());
     }
-    if buses.is_empty() && (args.bus.is_some() || args.device.is_some()) {
+    if buses.is_empty() && hosts.is_empty() && (args.bus.is_some() || args.device.is_some()) {
         let name = args.device.as_ref().or(args.bus.as_ref()).map_or("", String::as_str);
         let what = if args.device.is_some() { "device" } else { "bus" };
         let refused = Failure::refused(format!("no {what} `{name}` runs"));
         return Err(refused.hint("`fieldgate plan` without a name shows all"));
     }
     if args.json {
-        screen::print_json(&Report { buses })?;
+        screen::print_json(&Report { buses, hosts })?;
     } else {
-        screen::print(&text(&buses))?;
+        screen::print(&format!("{}{}", text(&buses), host_plan::text(&hosts)))?;
     }
     Ok(if is_full { Exit::Findings } else { Exit::Good })
 }

@@ -147,7 +147,9 @@ fn signals(
     if !polled.is_empty() {
         let names =
             if polled.len() == signals.len() { "all".to_owned() } else { polled.join(", ") };
-        talk.say(&format!("from the last poll, since a parser gives them: {names}"));
+        talk.say(&format!(
+            "as they came last, since only a parser or the device itself gives them: {names}"
+        ));
     }
     let has_value = signals.iter().any(|now| now.value != Json::Null);
     if args.daemon.json {

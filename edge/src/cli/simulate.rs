@@ -15,13 +15,17 @@ use super::screen::{self, Talk};
 use super::signals::Stop;
 use crate::config::Library;
 use crate::simulate::{
-    Door, SimulateOptions, SimulatedBus, SimulatedDevice, SimulatedLine, Simulator,
+    CoapDevice, CoapOptions, Door, SimulateOptions, SimulatedBus, SimulatedDevice, SimulatedLine,
+    Simulator,
 };
 
 /// Highest unit id that a device can have behind one address (MODBUS over serial line V1.02, 2.2).
 const UNIT_MAX: usize = 247;
 /// Where Modbus TCP is served if nothing else is asked for: 502 is for the superuser.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5020);
+
+/// Where CoAP is served if nothing else is asked for (RFC 7252, section 6.1).
+const LISTEN_COAP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5683);
 
 /// Serves the devices until it is stopped.
 pub(super) fn simulate(
@@ -34,6 +38,9 @@ pub(super) fn simulate(
         args.profiles.iter().map(|name| find(&library, name, talk)).collect();
     let profiles = found?;
     let count = args.count.map_or(profiles.len(), usize::from);
+    if profiles.iter().any(|profile| !profile.resources.is_empty()) {
+        return simulate_coap(&profiles, args, talk);
+    }
     let profiles: Vec<_> = profiles.into_iter().cycle().take(count).collect();
     if usize::from(args.unit) - 1 + profiles.len() > UNIT_MAX && !args.separate {
         let (count, first) = (profiles.len(), args.unit);
@@ -61,6 +68,45 @@ pub(super) fn simulate(
         announce(&simulator, &profiles, args, talk)?;
         tokio::select! {
             ended = simulator.run() => ended.map_err(Failure::from_error)?,
+            () = stop.next() => {}
+        }
+        Ok(Exit::Good)
+    })
+}
+
+/// Serves one CoAP device.
+fn simulate_coap(
+    profiles: &[Arc<Profile>],
+    args: &SimulateArgs,
+    talk: &mut Talk,
+) -> Result<Exit, Failure> {
+    let [profile] = profiles else {
+        let failure = Failure::usage("a CoAP device has a host of its own: simulate one at a time");
+        return Err(failure.hint("start another `fieldgate simulate` with another `--listen`"));
+    };
+    let options = CoapOptions {
+        listen: args.doors.listen.unwrap_or(LISTEN_COAP),
+        profile: Arc::clone(profile),
+        notify_every: args.notify_every,
+        faults: args.faults.options(),
+        seed: args.faults.seed,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut stop = Stop::catch()?;
+        let device = CoapDevice::bind(options).await.map_err(Failure::from_error)?;
+        let (listen, name) = (device.listen().to_string(), &profile.name);
+        if args.json {
+            let told = serde_json::json!({ "listen": listen, "coap": listen, "device": name });
+            screen::print(&format!("{told}\n"))?;
+        } else {
+            let signals = format!("{} signals", profile.signals.len());
+            let row = vec![format!("coap {listen}"), profile.id(), signals];
+            screen::print(&table(std::iter::once(row)))?;
+            talk.say("serving until it is stopped with Ctrl-C");
+        }
+        tokio::select! {
+            ended = device.run() => ended.map_err(Failure::from_error)?,
             () = stop.next() => {}
         }
         Ok(Exit::Good)

@@ -10,7 +10,7 @@ use super::failure::{Exit, Failure};
 use super::format::{bytes, count, duration, table};
 use super::screen::{self, Style, Talk, data_is_coloured, paint};
 use crate::socket::message::{
-    Ask, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, Status,
+    Ask, BufferStatus, BusStatus, CloudStatus, CoapStatus, DeviceState, DeviceStatus, Status,
 };
 
 /// Faults that are shown one by one: the worst come first, and the rest mostly follows from them.
@@ -53,6 +53,9 @@ fn text(status: &Status, is_coloured: bool) -> String {
     line(Style::Bold, &head);
     let buses = status.buses.iter().map(bus_text);
     line(Style::Plain, &format!("buses: {}", buses.collect::<Vec<_>>().join("; ")));
+    if let Some(coap) = &status.coap {
+        line(Style::Plain, &coap_text(coap));
+    }
     line(Style::Plain, devices_text(&status.devices).trim_end());
     line(Style::Plain, &buffer_text(&status.buffer));
     line(Style::Plain, &cloud_text(&status.cloud));
@@ -66,6 +69,13 @@ fn bus_text(bus: &BusStatus) -> String {
         return head;
     }
     format!("{head} ({:.0} % in vain)", bus.dead_percent)
+}
+
+fn coap_text(coap: &CoapStatus) -> String {
+    format!(
+        "coap: {} of {} requests answered, {} notifications, {} pushes stored, {} repetitions",
+        coap.answers, coap.requests, coap.notifications, coap.pushed, coap.retransmissions
+    )
 }
 
 /// The first of these lines, and how many more there are.
@@ -134,7 +144,7 @@ fn count_of(records: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::socket::message::{AlarmNow, LineStatus};
+    use crate::socket::message::{AlarmNow, ClockNow, LineStatus};
 
     fn device(number: usize, state: DeviceState) -> DeviceStatus {
         DeviceStatus {
@@ -152,6 +162,8 @@ mod tests {
             link_faults: 0,
             malformed: 0,
             exceptions: 0,
+            observed: 0,
+            notifications: 0,
             last_good_at: None,
         }
     }
@@ -183,6 +195,7 @@ mod tests {
                 frames_skipped: 0,
                 line: LineStatus::default(),
             }],
+            coap: None,
             buffer: BufferStatus {
                 bytes: 0,
                 max_bytes: 0,
@@ -201,6 +214,7 @@ mod tests {
                 backlog: 1,
                 acked_at: None,
             },
+            clock: ClockNow { system: "believed".to_owned(), utc: None, steps: 0 },
         };
         let text = text(&status, false);
         assert!(text.lines().count() <= 24, "{text}");

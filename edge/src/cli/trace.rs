@@ -26,6 +26,8 @@ struct Printed<'a> {
     at: &'a str,
     direction: &'static str,
     unit: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<&'a str>,
     since_request_us: Option<u64>,
     words: &'a str,
     hex: String,
@@ -56,6 +58,7 @@ fn print(
                 at: &seen.at,
                 direction: if seen.is_sent { "sent" } else { "received" },
                 unit: seen.unit,
+                peer: seen.peer.as_deref(),
                 since_request_us: seen.since_request_us,
                 words: &seen.words,
                 hex: hex(&seen.bytes),
@@ -102,7 +105,8 @@ fn line(seen: &Seen, is_coloured: bool) -> String {
     let style = if seen.is_fault { Style::Red } else { style };
     let after = seen.since_request_us.map(|micros| format!("  +{micros} us")).unwrap_or_default();
     let words = paint(is_coloured, style, &seen.words);
-    let (at, bus) = (&seen.at, &seen.bus);
+    let (at, bus) = (&seen.at, seen.peer.as_ref().filter(|_| seen.bus == "coap"));
+    let bus = bus.unwrap_or(&seen.bus);
     format!("{at}  {bus} {arrow} {words}{after}\n    {}\n", spaced(&seen.bytes))
 }
 
@@ -123,7 +127,7 @@ fn capture(
     follow(answers, args, until, talk, |seen| {
         let link = match seen.framing {
             FramingName::Tcp => LinkType::Ethernet,
-            FramingName::Rtu | FramingName::Ascii => LinkType::User0,
+            FramingName::Rtu | FramingName::Ascii | FramingName::Coap => LinkType::User0,
         };
         if started.is_none() {
             let (capture, header) = Capture::start(link);

@@ -9,6 +9,7 @@ use fieldgate_modbus::frame::Framing;
 use fieldgate_modbus::pdu::{EXCEPTION_BIT, decode_request};
 use fieldgate_modbus::request::Request;
 
+use super::coap_words as coap;
 use crate::socket::live::{FramingName, TracedFrame};
 
 /// Longest that an answer can be that is put together (ASCII: 513 characters); more is shown as it
@@ -26,6 +27,8 @@ const DRIFT_MAX_US: i64 = 20_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) bus: String,
+    /// Whom from or to, where one socket serves all.
+    pub(super) peer: Option<String>,
     pub(super) framing: FramingName,
     /// When its last byte was seen; RFC 3339, UTC.
     pub(super) at: String,
@@ -54,6 +57,8 @@ pub(super) struct Transcript {
     request: Option<(u64, Vec<u8>)>,
     /// Requests of Modbus TCP that are under way, by transaction id.
     requests_by_id: BTreeMap<u16, (u64, Vec<u8>)>,
+    /// When requests of `CoAP` were sent, by peer and token.
+    datagrams: BTreeMap<(Option<String>, Vec<u8>), u64>,
 }
 
 impl Transcript {
@@ -61,6 +66,9 @@ impl Transcript {
     pub(super) fn take(&mut self, frame: &TracedFrame) -> Vec<Seen> {
         self.tick(frame);
         let bytes = unhex(&frame.hex);
+        if frame.framing == FramingName::Coap {
+            return vec![self.datagram(frame, bytes)];
+        }
         if frame.is_sent {
             let mut seen = Vec::from_iter(self.finish());
             self.remember(frame.framing, &bytes);
@@ -79,6 +87,25 @@ impl Transcript {
         if self.pending.len() > PENDING_MAX {
             seen.extend(self.finish());
         }
+        seen
+    }
+
+    /// A datagram is whole as it is; its answer is told by its token, or else by its message id.
+    fn datagram(&mut self, frame: &TracedFrame, bytes: Vec<u8>) -> Seen {
+        let told = coap::describe(&bytes);
+        let mut seen = self.seen(frame, bytes, None);
+        let key = (frame.peer.clone(), told.key);
+        if frame.is_sent && told.is_request {
+            if self.datagrams.len() >= OPEN_MAX {
+                self.datagrams.clear();
+            }
+            self.datagrams.insert(key, self.clock_us);
+        } else if !frame.is_sent && told.is_response {
+            seen.since_request_us =
+                self.datagrams.remove(&key).map(|sent| self.clock_us.saturating_sub(sent));
+        }
+        seen.words = told.words;
+        seen.is_fault = told.is_fault;
         seen
     }
 
@@ -120,7 +147,7 @@ impl Transcript {
                 }
                 self.requests_by_id.insert(u16::from_be_bytes([*high, *low]), request);
             }
-            (FramingName::Tcp | FramingName::Rtu | FramingName::Ascii, _) => {
+            (FramingName::Tcp | FramingName::Rtu | FramingName::Ascii | FramingName::Coap, _) => {
                 self.request = Some(request);
             }
         }
@@ -132,7 +159,9 @@ impl Transcript {
             (FramingName::Tcp, [high, low, ..]) => {
                 self.requests_by_id.remove(&u16::from_be_bytes([*high, *low]))
             }
-            (FramingName::Tcp | FramingName::Rtu | FramingName::Ascii, _) => self.request.clone(),
+            (FramingName::Tcp | FramingName::Rtu | FramingName::Ascii | FramingName::Coap, _) => {
+                self.request.clone()
+            }
         }
     }
 
@@ -150,6 +179,7 @@ impl Transcript {
                 (4..=pending.len()).find(|length| is_whole_rtu(&pending[..*length]))
             }),
             FramingName::Ascii => pending.iter().position(|byte| *byte == b'\n').map(|end| end + 1),
+            FramingName::Coap => (!pending.is_empty()).then_some(pending.len()),
         }
     }
 
@@ -169,6 +199,7 @@ impl Transcript {
             describe_frame(frame.framing, frame.is_sent, &bytes, asked);
         Seen {
             bus: frame.bus.clone(),
+            peer: frame.peer.clone(),
             framing: frame.framing,
             at: frame.at.clone(),
             utc_ms: now.div_euclid(1_000),
@@ -196,6 +227,7 @@ fn unit(framing: FramingName, bytes: &[u8]) -> Option<u8> {
             let digits = std::str::from_utf8(bytes.get(1..3)?).ok()?;
             u8::from_str_radix(digits, 16).ok()
         }
+        FramingName::Coap => None,
     }
 }
 
@@ -221,6 +253,9 @@ fn describe_frame(
         FramingName::Tcp => (Framing::Tcp, HEADER),
         FramingName::Rtu => (Framing::Rtu, 1),
         FramingName::Ascii => (Framing::Ascii, 1),
+        FramingName::Coap => {
+            return Described { words: coap::describe(bytes).words, is_fault: false };
+        }
     };
     let direction = if is_sent { Direction::Sent } else { Direction::Received };
     let asked = asked.and_then(|asked| request(name, asked));
@@ -237,6 +272,7 @@ fn request(framing: FramingName, bytes: &[u8]) -> Option<Request> {
         FramingName::Tcp => plain.get(HEADER..)?,
         FramingName::Rtu => plain.get(1..plain.len().checked_sub(2)?)?,
         FramingName::Ascii => plain.get(1..plain.len().checked_sub(1)?)?,
+        FramingName::Coap => return None,
     };
     decode_request(pdu).ok()
 }
@@ -244,7 +280,7 @@ fn request(framing: FramingName, bytes: &[u8]) -> Option<Request> {
 /// The bytes of a frame: of ASCII those that its digits stand for.
 fn in_bytes(framing: FramingName, bytes: &[u8]) -> Vec<u8> {
     match framing {
-        FramingName::Tcp | FramingName::Rtu => bytes.to_vec(),
+        FramingName::Tcp | FramingName::Rtu | FramingName::Coap => bytes.to_vec(),
         FramingName::Ascii => {
             let digits = bytes.iter().filter(|byte| byte.is_ascii_hexdigit());
             unhex(&digits.map(|byte| char::from(*byte)).collect::<String>())
@@ -258,6 +294,7 @@ mod tests {
 
     fn frame(framing: FramingName, is_sent: bool, gap_us: u64, hex: &str) -> TracedFrame {
         TracedFrame {
+            peer: None,
             bus: "line".to_owned(),
             framing,
             is_sent,

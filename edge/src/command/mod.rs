@@ -6,24 +6,34 @@
 //! - This task owns the executor; the uplink goes on while a device is slow to answer.
 
 mod error;
+mod payload;
 mod targets;
 mod write;
 
-use fieldgate_model::{Command, CommandId, Millis, Outcome, OutcomeRecord, UtcMillis};
+use std::time::Duration;
+
+use fieldgate_model::{
+    Command, CommandId, CommandStep, Event, EventRecord, Millis, Outcome, OutcomeRecord, UtcMillis,
+};
 use fieldgate_protocol::command::{Entry, EntryState, Executor, ExecutorEffect};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 pub use self::error::WriteError;
 pub use self::targets::Targets;
 pub(crate) use self::write::Wanted;
-pub use self::write::{Written, write};
+pub use self::write::{Sent, Written, write};
 use crate::buffer::{Buffer, Intake};
 use crate::clock::Clock;
 use crate::journal::Journal;
 
 /// Commands that may wait for the executor; the owner sends again what does not fit.
 pub const COMMANDS_MAX: usize = 8;
+
+/// Between two attempts to write down what a command has come to, while the journal's disk refuses:
+/// nothing else can be started meanwhile.
+const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 
 /// The time of day as the owner's Welcome anchored it: UTC at monotonic zero.
 pub type UtcOffset = Option<UtcMillis>;
@@ -58,6 +68,8 @@ struct Task {
     executor: Executor,
     running: JoinSet<(CommandId, Outcome)>,
     answers: mpsc::Sender<Answered>,
+    /// Steps that are durable in the journal and not told yet.
+    steps: Vec<EventRecord>,
 }
 
 /// Runs until `commands` is closed and what has started is through.
@@ -73,6 +85,7 @@ pub async fn run(
         setup,
         running: JoinSet::new(),
         answers,
+        steps: Vec::new(),
     };
     // What was started before the crash is closed at once; what was only received waits for UTC.
     let mut waiting = Some(open).filter(|open| !open.is_empty());
@@ -141,10 +154,37 @@ impl Task {
 
     async fn persist(&mut self, entry: Entry) {
         let id = entry.command.id.clone();
-        match self.setup.journal.save_entry(entry).await {
-            Ok(()) => self.executor.handle_persisted(&id, self.utc()),
-            // Not durable, so nothing follows from it: after a restart the journal decides.
-            Err(error) => tracing::error!(%error, command = %id, "the journal refuses"),
+        while let Err(error) = self.setup.journal.save_entry(entry.clone(), self.utc()).await {
+            let error = crate::telemetry::chain(&error);
+            tracing::error!(error, command = %id, "the journal refuses");
+            if entry.state == EntryState::Received {
+                // Nothing follows from it: the owner sends it again.
+                return self.executor.handle_not_persisted(&id);
+            }
+            sleep(JOURNAL_AGAIN).await;
+        }
+        match entry.state {
+            EntryState::Received => self.step(&id, CommandStep::Received),
+            EntryState::Started => {
+                self.step(&id, CommandStep::Started);
+                self.tell_steps().await;
+            }
+            EntryState::Closed(_) => {}
+        }
+        self.executor.handle_persisted(&id, self.utc());
+    }
+
+    fn step(&mut self, id: &CommandId, step: CommandStep) {
+        let event = Event::Command { command: id.clone(), step };
+        self.steps.push(EventRecord { at: self.setup.clock.now(), event });
+    }
+
+    /// Has the steps told, without waiting for the disk: the journal has them.
+    async fn tell_steps(&mut self) {
+        let events = std::mem::take(&mut self.steps);
+        let intake = Intake { events, ..Intake::default() };
+        if let Err(error) = self.setup.buffer.append(intake).await {
+            tracing::error!(%error, "a command's steps are not told");
         }
     }
 
@@ -163,12 +203,14 @@ impl Task {
         tracing::info!(command = %id, outcome = outcome.as_str(), "command closed");
         let at = self.setup.clock.now();
         let record = OutcomeRecord { at, command: id.clone(), outcome };
-        let intake = Intake { outcomes: vec![record], ..Intake::default() };
+        // One that never started has its arrival to tell.
+        let events = std::mem::take(&mut self.steps);
+        let intake = Intake { events, outcomes: vec![record], ..Intake::default() };
         if let Err(error) = self.setup.buffer.append_durably(intake).await {
             tracing::error!(%error, command = %id, "the outcome waits for the next start");
             return;
         }
-        if let Err(error) = self.setup.journal.reported(id.clone()).await {
+        if let Err(error) = self.setup.journal.reported(id.clone(), self.utc()).await {
             // It will be reported again after a restart; the cloud knows the id.
             tracing::warn!(%error, command = %id, "the journal refuses");
         }

@@ -19,17 +19,20 @@ use super::error::WriteError;
 use crate::clock::Clock;
 use crate::config::DeviceConfig;
 use crate::drivers::Job;
+use crate::drivers::host::HostJob;
 
 /// Which function code each signal took last, by device and signal.
 type MethodBySignal = BTreeMap<(DeviceName, SignalName), Method>;
 
-/// The devices and the buses they are on.
+/// The devices, and the buses and hosts they are on.
 #[derive(Debug, Clone)]
 pub struct Targets {
     /// In the order of the configuration.
     pub devices: Arc<[DeviceConfig]>,
     /// In the order of the configuration.
     pub buses: Arc<[mpsc::Sender<Job>]>,
+    /// In the order of the configuration.
+    pub hosts: Arc<[mpsc::Sender<HostJob>]>,
     /// One permit a device: whose turn it is to write. Of several devices that are one unit the
     /// first one's counts for all.
     turns: Arc<[Semaphore]>,
@@ -40,10 +43,14 @@ pub struct Targets {
 
 impl Targets {
     /// Devices and buses as the configuration orders them; nobody has written yet.
-    pub fn new(devices: Arc<[DeviceConfig]>, buses: Arc<[mpsc::Sender<Job>]>) -> Self {
+    pub fn new(
+        devices: Arc<[DeviceConfig]>,
+        buses: Arc<[mpsc::Sender<Job>]>,
+        hosts: Arc<[mpsc::Sender<HostJob>]>,
+    ) -> Self {
         let turns = devices.iter().map(|_| Semaphore::new(1)).collect();
         let taken = Arc::new(watch::Sender::new(BTreeMap::new()));
-        Self { devices, buses, turns, taken }
+        Self { devices, buses, hosts, turns, taken }
     }
 
     /// The device and signal of these names.
@@ -93,7 +100,7 @@ impl Targets {
         device: &DeviceConfig,
         deadline: Option<Millis>,
     ) -> Result<SemaphorePermit<'_>, WriteError> {
-        let is_same = |other: &DeviceConfig| (other.bus, other.unit) == (device.bus, device.unit);
+        let is_same = |other: &DeviceConfig| other.place == device.place;
         let place = self.devices.iter().position(is_same).ok_or(WriteError::Stopped)?;
         let turn = self.turns.get(place).ok_or(WriteError::Stopped)?;
         within(deadline, turn.acquire()).await?.map_err(|_| WriteError::Stopped)

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use fieldgate_modbus::register::{ReadReply, ReadRequest, WriteRequest};
+use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use fieldgate_model::{Action, Cause, Command, DeviceName, Millis, Outcome, SignalName, Value};
 use fieldgate_rules::encode::EncodeError;
 use fieldgate_rules::plan::Image;
@@ -20,17 +20,28 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::error::WriteError;
+use super::payload;
 use super::targets::{Targets, within};
-use crate::config::DeviceConfig;
+use crate::config::Place;
+use crate::drivers::host::HostWrite;
 use crate::drivers::{Class, Job, WriteResult};
 
 /// A write that the device took.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// What went over the wire; `dry_run` stops before that.
-    pub request: WriteRequest,
+    pub request: Sent,
     /// Engineering value that the device showed afterwards, if that was asked for.
     pub read_back: Option<Value>,
+}
+
+/// What goes over the wire for a write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sent {
+    /// To registers or coils.
+    Registers(WriteRequest),
+    /// To a resource.
+    Resource(HostWrite),
 }
 
 /// What to write.
@@ -46,7 +57,7 @@ pub struct Wanted<'a> {
 
 /// A device and the bus it is on.
 struct Line<'a> {
-    device: &'a DeviceConfig,
+    unit: UnitId,
     bus: &'a mpsc::Sender<Job>,
     deadline: Option<Millis>,
 }
@@ -59,9 +70,17 @@ pub async fn write(targets: &Targets, wanted: Wanted<'_>) -> Result<Written, Wri
     let (device, spec) = targets.find(wanted.device, wanted.signal)?;
     check(spec, wanted.value).map_err(WriteError::Encode)?;
     let rule = spec.writable.unwrap_or_default();
+    let (bus, unit) = match device.place {
+        Place::Bus { bus, unit } => (bus, unit),
+        Place::Host { host } => {
+            let host = targets.hosts.get(host).ok_or(WriteError::Stopped)?;
+            let _turn = targets.turn(device, wanted.deadline).await?;
+            return payload::write(host, device, spec, wanted).await;
+        }
+    };
     let methods = targets.methods(device, spec, rule)?;
-    let bus = targets.buses.get(device.bus).ok_or(WriteError::Stopped)?;
-    let line = Line { device, bus, deadline: wanted.deadline };
+    let bus = targets.buses.get(bus).ok_or(WriteError::Stopped)?;
+    let line = Line { unit, bus, deadline: wanted.deadline };
     let _turn = targets.turn(device, wanted.deadline).await?;
 
     let is_verified = wanted.verify && rule.verify;
@@ -70,7 +89,7 @@ pub async fn write(targets: &Targets, wanted: Wanted<'_>) -> Result<Written, Wri
         let before = line.read(reads_before(spec, *method)).await?;
         let write = encode(spec, wanted.value, *method, &before).map_err(WriteError::from)?;
         if wanted.dry_run {
-            return Ok(Written { request: write.request, read_back: None });
+            return Ok(Written { request: Sent::Registers(write.request), read_back: None });
         }
         let read_back = is_verified.then_some(write.read_back);
         match line.write(&write.request, read_back.filter(|_| rule.settle == Millis(0))).await? {
@@ -86,7 +105,9 @@ pub async fn write(targets: &Targets, wanted: Wanted<'_>) -> Result<Written, Wri
             WriteResult::Written { read_back: reply } => {
                 targets.remember(device, spec, *method, methods.len());
                 return match read_back {
-                    None => Ok(Written { request: write.request, read_back: None }),
+                    None => {
+                        Ok(Written { request: Sent::Registers(write.request), read_back: None })
+                    }
                     Some(_) => verify(&line, spec, write, reply, rule.settle).await,
                 };
             }
@@ -111,7 +132,7 @@ async fn verify(
     };
     let Shown { value, is_as_written } = shown(spec, &write, reply);
     if is_as_written {
-        return Ok(Written { request: write.request, read_back: value.ok() });
+        return Ok(Written { request: Sent::Registers(write.request), read_back: value.ok() });
     }
     Err(WriteError::Mismatch {
         shows: value.map_or_else(|cause| cause.to_string(), |value| value.to_string()),
@@ -143,7 +164,7 @@ impl Line<'_> {
         requests: Vec<ReadRequest>,
     ) -> Result<Vec<Result<ReadReply, Cause>>, WriteError> {
         let (done, replies) = oneshot::channel();
-        let job = Job::Read { unit: self.device.unit, requests, class: Class::Command, done };
+        let job = Job::Read { unit: self.unit, requests, class: Class::Command, done };
         self.bus.send(job).await.map_err(|_| WriteError::Stopped)?;
         replies.await.map_err(|_| WriteError::Stopped)
     }
@@ -155,7 +176,7 @@ impl Line<'_> {
     ) -> Result<WriteResult, WriteError> {
         let (done, result) = oneshot::channel();
         let job = Job::Write {
-            unit: self.device.unit,
+            unit: self.unit,
             request: request.clone(),
             read_back,
             deadline: self.deadline,
@@ -190,7 +211,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use fieldgate_modbus::register::{Address, Table, UnitId};
+    use fieldgate_modbus::register::{Address, Table};
     use fieldgate_rules::plan::ReadRules;
     use fieldgate_rules::profile::Profile;
     use fieldgate_rules::signal::{
@@ -201,6 +222,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::config::DeviceConfig;
 
     /// A device with a bus of its own. Its holding registers are those that stand in the map.
     #[derive(Debug, Default)]
@@ -272,8 +294,7 @@ mod tests {
         DeviceConfig {
             name: DeviceName::new(name).expect("a name"),
             profile: Arc::clone(profile),
-            bus: 0,
-            unit: UnitId(1),
+            place: Place::Bus { bus: 0, unit: UnitId(1) },
             every: Millis(1000),
             timeout: Millis(1000),
         }
@@ -292,6 +313,7 @@ mod tests {
                 version: 1,
                 title: String::new(),
                 source: String::new(),
+                resources: Vec::new(),
                 signals,
                 alarms: Vec::new(),
                 parser: None,
@@ -304,7 +326,7 @@ mod tests {
             let devices: Vec<_> = ["device", "twin"].map(|name| device(name, &profile)).into();
             let (jobs, jobs_out) = mpsc::channel(8);
             let name = devices[0].name.clone();
-            let targets = Targets::new(devices.into(), vec![jobs].into());
+            let targets = Targets::new(devices.into(), vec![jobs].into(), Vec::new().into());
             Self { targets, device: name, fake: tokio::spawn(fake.run(jobs_out)) }
         }
 
@@ -357,7 +379,8 @@ mod tests {
             let fake = Fake { refuses: BTreeMap::from([(6, code)]), ..holding(&[0]) };
             let rig = Rig::start(fake, vec![register("a", 0)]);
             let written = rig.write("a", Value::Int(5)).await.expect("FC 16 takes it");
-            assert_eq!(written.request, WriteRequest::Registers { start: 0, words: vec![5] });
+            let request = WriteRequest::Registers { start: 0, words: vec![5] };
+            assert_eq!(written.request, Sent::Registers(request));
             assert_eq!(written.read_back, Some(Value::Unsigned(5)));
             rig.write("a", Value::Int(6)).await.expect("FC 16 takes it");
             let fake = rig.stop().await;
@@ -455,7 +478,8 @@ mod tests {
         let mut rig =
             Rig::start(holding(&[0]), vec![SignalSpec { writable: Some(by_hand), ..bit }]);
         let (jobs, _nobody_answers) = mpsc::channel(8);
-        rig.targets = Targets::new(Arc::clone(&rig.targets.devices), vec![jobs].into());
+        rig.targets =
+            Targets::new(Arc::clone(&rig.targets.devices), vec![jobs].into(), Vec::new().into());
         let wanted = Wanted {
             device: &rig.device,
             signal: &SignalName::new("a").expect("a name"),
@@ -482,7 +506,8 @@ mod tests {
             assert!(matches!(error, WriteError::Encode(_)), "{error}");
         }
         let dry = rig.ask("a", Value::Int(5), true, true).await.expect("it would be");
-        assert_eq!(dry.request, WriteRequest::Register { offset: 0, word: 5 });
+        let request = WriteRequest::Register { offset: 0, word: 5 };
+        assert_eq!(dry.request, Sent::Registers(request));
         assert_eq!(rig.stop().await.functions, [] as [u8; 0]);
     }
 
@@ -525,7 +550,8 @@ mod tests {
         let missing = SignalSpec { scale_from: factor(9), ..signal("missing", source(0)) };
         let rig = Rig::start(holding(&[0, 0xFFFF, 0x8000]), vec![good, null, missing]);
         let written = rig.write("good", Value::Float64(21.5)).await.expect("it takes it");
-        assert_eq!(written.request, WriteRequest::Register { offset: 0, word: 215 });
+        let request = WriteRequest::Register { offset: 0, word: 215 };
+        assert_eq!(written.request, Sent::Registers(request));
         assert_eq!(written.read_back, Some(Value::Float64(21.5)));
         for (signal, cause) in [("null", Cause::Null), ("missing", Cause::Exception(2))] {
             let error = rig.write(signal, Value::Int(1)).await.expect_err("there is no factor");

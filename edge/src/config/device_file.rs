@@ -8,12 +8,13 @@ use fieldgate_modbus::register::UnitId;
 use fieldgate_model::{DeviceName, Millis};
 use fieldgate_rules::profile::Profile;
 
+use super::coap_file::{self, read_host};
 use super::endpoint::Endpoint;
 use super::fields::{Fields, Found, Wrong, list, nearest};
 use super::file::read_duration;
 use super::library::Library;
 use super::problem::{Problem, Scope};
-use super::{BrokenDevice, BusConfig, DeviceConfig, TIMEOUT_MAX, TIMEOUT_MIN};
+use super::{BrokenDevice, BusConfig, DeviceConfig, HostConfig, Place, TIMEOUT_MAX, TIMEOUT_MIN};
 
 /// Below it no Modbus link keeps up.
 const EVERY_MIN: Millis = Millis(10);
@@ -54,26 +55,35 @@ pub(super) fn read_label(
     label
 }
 
-pub(super) fn read_devices(root: &mut Fields<'_>, context: &Context<'_>) -> Vec<Device> {
+/// The devices, and the hosts that they name.
+pub(super) fn read_devices(
+    root: &mut Fields<'_>,
+    context: &Context<'_>,
+) -> (Vec<Device>, Vec<HostConfig>) {
     let mut devices: Vec<Device> = Vec::new();
+    let mut hosts: Vec<HostConfig> = Vec::new();
     for (place, mut fields) in (1..).zip(root.tables("device", "[[device]]")) {
         let label = read_label(&mut fields, "device", place, Scope::Device);
         let line = fields.line();
         let profile = fields.require::<String>("profile");
         let name = profile.as_ref().map(|name| name.value.clone()).unwrap_or_default();
         let profile = profile.and_then(|name| find_profile(&mut fields, &name, context));
-        let bus = fields.require::<String>("bus");
-        let bus = bus.and_then(|name| find_bus(&mut fields, &name, context));
-        let endpoint = bus.and_then(|bus| context.buses.get(bus)).map(|bus| &bus.endpoint);
-        let unit = read_unit(&mut fields, endpoint);
+        let place = read_place(&mut fields, context, &mut hosts);
+        if let (Some(profile), Some(place)) = (&profile, place) {
+            check_place(&mut fields, profile, place);
+        }
         let every = read_duration(&mut fields, "every", EVERY_MIN, EVERY_MAX);
         let timeout = read_duration(&mut fields, "timeout", TIMEOUT_MIN, TIMEOUT_MAX);
         let problems = fields.finish();
-        let config = match (DeviceName::new(label.as_str()), profile, bus, unit) {
-            (Ok(name), Some(profile), Some(bus), Some(unit)) if problems.is_empty() => {
+        let config = match (DeviceName::new(label.as_str()), profile, place) {
+            (Ok(name), Some(profile), Some(place)) if problems.is_empty() => {
                 let every = every.unwrap_or(profile.every);
-                let timeout = timeout.unwrap_or(context.buses[bus].timeout);
-                Some(DeviceConfig { name, profile, bus, unit, every, timeout })
+                let usual = || match place {
+                    Place::Bus { bus, .. } => context.buses[bus].timeout,
+                    Place::Host { .. } => coap_file::TIMEOUT,
+                };
+                let timeout = timeout.unwrap_or_else(usual);
+                Some(DeviceConfig { name, profile, place, every, timeout })
             }
             (Ok(_) | Err(_), ..) => None,
         };
@@ -87,7 +97,56 @@ pub(super) fn read_devices(root: &mut Fields<'_>, context: &Context<'_>) -> Vec<
             device.problems.push(problem);
         }
     }
-    devices
+    (devices, hosts)
+}
+
+/// Where a device is: on a bus, or at a host of its own.
+fn read_place(
+    fields: &mut Fields<'_>,
+    context: &Context<'_>,
+    hosts: &mut Vec<HostConfig>,
+) -> Option<Place> {
+    if fields.has("coap") {
+        for key in ["bus", "unit", "slave"] {
+            if fields.has(key) {
+                let what = format!("has both `coap` and `{key}`");
+                let hint =
+                    "a CoAP device is reached by its URL alone, a Modbus device by bus and unit";
+                fields.wrong(fields.line_of(key), Wrong::new(what).hint(hint));
+                fields.parse_if(false, key, |_| Ok(()));
+            }
+        }
+        let host = read_host(fields)?;
+        let place = hosts.iter().position(|known| *known == host).unwrap_or(hosts.len());
+        if place == hosts.len() {
+            hosts.push(host);
+        }
+        return Some(Place::Host { host: place });
+    }
+    // The field is known here, too.
+    fields.parse_if(false, "coap", |_| Ok(()));
+    let bus = fields.require::<String>("bus");
+    let bus = bus.and_then(|name| find_bus(fields, &name, context));
+    let endpoint = bus.and_then(|bus| context.buses.get(bus)).map(|bus| &bus.endpoint);
+    let unit = read_unit(fields, endpoint);
+    Some(Place::Bus { bus: bus?, unit: unit? })
+}
+
+/// A profile of registers is for a bus, one of resources for a host.
+fn check_place(fields: &mut Fields<'_>, profile: &Profile, place: Place) {
+    let line = fields.line_of("profile");
+    let wrong = match place {
+        Place::Bus { .. } if !profile.resources.is_empty() => {
+            Wrong::new(format!("`profile`: `{}` is for CoAP devices", profile.name))
+                .hint("write `coap = \"coap://192.0.2.20\"` instead of `bus` and `unit`")
+        }
+        Place::Host { .. } if profile.resources.is_empty() => {
+            Wrong::new(format!("`profile`: `{}` is for Modbus devices", profile.name))
+                .hint("write `bus` and `unit` instead of `coap`, or name a profile with resources")
+        }
+        Place::Bus { .. } | Place::Host { .. } => return,
+    };
+    fields.wrong(line, wrong);
 }
 
 fn find_profile(

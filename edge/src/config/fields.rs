@@ -143,6 +143,11 @@ impl<'s> Fields<'s> {
         self.table.get(key).is_some_and(|value| value.get_ref().is_str())
     }
 
+    /// The text of a field, if it is there and a text; the field is not taken.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.table.get(key)?.get_ref().as_str()
+    }
+
     /// A field that may be missing.
     pub(super) fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<Found<T>> {
         let (line, value) = self.remove(key)?;

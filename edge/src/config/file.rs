@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fieldgate_model::Millis;
 
 use super::bus_file::read_buses;
+use super::coap_file::read_coap;
 use super::device_file::{Context, part, read_devices};
 use super::fields::{Fields, Found, Source, Wrong};
 use super::library::Library;
@@ -28,6 +29,11 @@ const FLUSH_MIN: Millis = Millis(100);
 const FLUSH_MAX: Millis = Millis::from_secs(60);
 /// Age at which a batch is sealed if the file does not say.
 const SEAL_AFTER: Millis = Millis::from_secs(2);
+/// Samples a second of a backlog if the file does not say: some ten times what the largest gateway
+/// takes in, and a fraction of what a cloud commits.
+const HISTORY_RATE: u64 = 250_000;
+/// Below it a gateway may never catch up with itself.
+const HISTORY_RATE_MIN: u64 = 1_000;
 /// Ports that the protocols have by default (IANA).
 const PORT_MQTT: u16 = 1883;
 const PORT_MQTTS: u16 = 8883;
@@ -44,12 +50,13 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let buffer = read_buffer(&mut root, base, &mut problems);
     let cloud = read_cloud(&mut root, base, &buffer.path, &mut problems);
     let http = read_http(&mut root, &mut problems);
+    let coap = read_coap(&mut root, &mut problems);
     let socket = read_socket(&mut root, base, &buffer.path, &mut problems);
     let library = Library::open(&folder);
     let (buses, broken_buses) = read_buses(&mut root, &mut problems);
     let context =
         Context { library: &library, folder: &folder, buses: &buses, broken_buses: &broken_buses };
-    let devices = read_devices(&mut root, &context);
+    let (devices, hosts) = read_devices(&mut root, &context);
     let (devices, broken) = part(devices);
 
     problems.extend(root.finish());
@@ -61,7 +68,20 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     if problems.iter().any(|problem| problem.scope == Scope::Fatal) {
         return Err(problems);
     }
-    let config = Config { gateway, cloud, buffer, http, socket, buses, devices, broken };
+    let profiles = folder;
+    let config = Config {
+        gateway,
+        cloud,
+        buffer,
+        http,
+        socket,
+        profiles,
+        buses,
+        hosts,
+        coap,
+        devices,
+        broken,
+    };
     Ok(Loaded { config, problems })
 }
 
@@ -131,8 +151,21 @@ fn read_cloud(
     let url = fields.parse_required("url", parse_url);
     let credentials = read_path(&mut fields, "credentials", base)
         .unwrap_or_else(|| buffer.join("credentials.toml"));
+    let history_rate = fields.parse("history_rate", parse_rate);
+    let history_rate = history_rate.map_or(HISTORY_RATE, |found| found.value);
     problems.extend(fields.finish());
-    Some(CloudConfig { url: url?.value, credentials })
+    Some(CloudConfig { url: url?.value, credentials, history_rate })
+}
+
+/// `250000/s`.
+fn parse_rate(text: &str) -> Result<u64, Wrong> {
+    const HINT: &str = "write samples a second, such as `250000/s`";
+    let number = text.strip_suffix("/s").map(|number| number.trim().replace('_', "").parse());
+    match number {
+        Some(Ok(rate)) if rate >= HISTORY_RATE_MIN => Ok(rate),
+        Some(Ok(_)) => Err(Wrong::new(format!("must be at least {HISTORY_RATE_MIN}/s")).hint(HINT)),
+        Some(Err(_)) | None => Err(Wrong::new(format!("`{text}` is no rate")).hint(HINT)),
+    }
 }
 
 fn parse_url(text: &str) -> Result<CloudUrl, Wrong> {

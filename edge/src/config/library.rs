@@ -13,9 +13,10 @@ use super::problem::{Problem, Scope};
 use super::profile_file::read_profile;
 
 /// Profiles that the binary carries, by file.
-const SHIPPED: [(&str, &str); 10] = [
+const SHIPPED: [(&str, &str); 11] = [
     ("abb-b23.toml", include_str!("../../profiles/abb-b23.toml")),
     ("danfoss-fc51.toml", include_str!("../../profiles/danfoss-fc51.toml")),
+    ("demo-coap-sensor.toml", include_str!("../../profiles/demo-coap-sensor.toml")),
     ("demo-meter.toml", include_str!("../../profiles/demo-meter.toml")),
     ("demo-pump.toml", include_str!("../../profiles/demo-pump.toml")),
     ("eastron-sdm120.toml", include_str!("../../profiles/eastron-sdm120.toml")),

@@ -18,6 +18,7 @@ use fieldgate_rules::plan::LinkCost;
 use fieldgate_rules::profile::Profile;
 
 mod bus_file;
+mod coap_file;
 mod device_file;
 mod endpoint;
 mod fields;
@@ -26,18 +27,24 @@ mod library;
 mod problem;
 mod profile_file;
 mod reading_file;
+mod resource_file;
 mod signal_file;
 mod signals_file;
 mod source_file;
+mod test_file;
 #[cfg(test)]
 mod tests;
 mod units;
 mod write_file;
 
+pub(crate) use coap_file::parse_url as parse_coap_url;
 pub use endpoint::{Echo, Endpoint, PortPath, Rs485, SerialEndpoint};
 pub use library::Library;
 pub use problem::{Problem, Scope};
 pub use units::{UnitError, parse_duration, parse_size};
+
+/// The alarm that a device has while its parser is disabled; no profile may have one of this name.
+pub const PARSER_ALARM: &str = "parser_disabled";
 
 /// Patience shorter than this ends before any answer.
 const TIMEOUT_MIN: Millis = Millis(10);
@@ -66,8 +73,14 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Path of the technician's unix socket.
     pub socket: PathBuf,
+    /// The folder of profiles and parsers; it may not be there.
+    pub profiles: PathBuf,
     /// The buses, in the order of the file.
     pub buses: Vec<BusConfig>,
+    /// The hosts that devices name by `coap`, each once.
+    pub hosts: Vec<HostConfig>,
+    /// How `CoAP` devices reach the gateway.
+    pub coap: CoapConfig,
     /// The devices that run, in the order of the file.
     pub devices: Vec<DeviceConfig>,
     /// The devices that do not run.
@@ -88,6 +101,8 @@ pub struct CloudConfig {
     pub url: CloudUrl,
     /// The file with id, secret and CA; `credentials.toml` in the buffer's folder by default.
     pub credentials: PathBuf,
+    /// Samples of a backlog that go up in a second.
+    pub history_rate: u64,
 }
 
 /// `mqtts://host:port` or `mqtt://host:port`.
@@ -151,14 +166,75 @@ pub struct DeviceConfig {
     pub name: DeviceName,
     /// Its type.
     pub profile: Arc<Profile>,
-    /// Place of its bus in [`Config::buses`].
-    pub bus: usize,
-    /// Its address on the bus.
-    pub unit: UnitId,
+    /// Where it is.
+    pub place: Place,
     /// Poll interval.
     pub every: Millis,
     /// How long an answer of it may take; as on its bus by default.
     pub timeout: Millis,
+}
+
+/// Where a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On a bus.
+    Bus {
+        /// Place of the bus in [`Config::buses`].
+        bus: usize,
+        /// Its address there.
+        unit: UnitId,
+    },
+    /// At a host of its own, or one that it shares with others of its name and port.
+    Host {
+        /// Place of the host in [`Config::hosts`].
+        host: usize,
+    },
+}
+
+/// A host that speaks `CoAP`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostConfig {
+    /// Name or address, without the brackets of an IPv6 one.
+    pub host: String,
+    /// UDP port; 5683 by default.
+    pub port: u16,
+}
+
+/// `[coap]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CoapConfig {
+    /// Where devices send what they push; nowhere by default.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Place {
+    /// The bus and the unit there, if it is on one.
+    pub const fn bus(self) -> Option<(usize, UnitId)> {
+        match self {
+            Self::Bus { bus, unit } => Some((bus, unit)),
+            Self::Host { .. } => None,
+        }
+    }
+
+    /// The host, if it is at one.
+    pub const fn host(self) -> Option<usize> {
+        match self {
+            Self::Bus { .. } => None,
+            Self::Host { host } => Some(host),
+        }
+    }
+}
+
+impl HostConfig {
+    /// Its URL, which stands for its name everywhere.
+    pub fn url(&self) -> String {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            format!("coap://[{host}]:{port}")
+        } else {
+            format!("coap://{host}:{port}")
+        }
+    }
 }
 
 /// A device that does not run.
@@ -176,6 +252,19 @@ pub struct BrokenDevice {
 /// the fatal ones among them.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     file::load(path)
+}
+
+/// A parser's text from the folder of profiles, or why there is none.
+pub(crate) fn read_parser(folder: &Path, file: &str) -> Result<String, String> {
+    if !is_plain(file) {
+        return Err("must be the name of a file beside the profiles".to_owned());
+    }
+    fields::Source::read_text(&folder.join(file)).map_err(|problem| problem.what)
+}
+
+/// Whether it names a file of a folder, and none of another.
+fn is_plain(file: &str) -> bool {
+    !file.is_empty() && !file.starts_with('.') && !file.contains(['/', '\\'])
 }
 
 impl Config {

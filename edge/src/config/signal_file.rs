@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::de::DeValue;
 
 use super::fields::{Fields, Found, Wrong};
+use super::resource_file::RawPick;
 use super::source_file::read_source;
 use super::units::{UnitError, parse_duration};
 use super::write_file::read_write;
@@ -65,6 +66,8 @@ pub(super) struct RawSignal {
     pub(super) spec: SignalSpec,
     /// The name of the signal that holds its power of ten.
     pub(super) scale_from: Option<Found<String>>,
+    /// Where it lies in a resource; the place in `spec` is none yet.
+    pub(super) pick: Option<RawPick>,
 }
 
 /// Reads one signal; `None` if it is too wrong to be one. Problems stay in `fields`.
@@ -76,7 +79,8 @@ pub(super) fn read_signal(fields: &mut Fields<'_>) -> Option<RawSignal> {
     let scale = read_scale(fields);
     let limits = read_limits(fields);
     let report = read_report(fields);
-    let source = read_source(fields);
+    let found = read_source(fields);
+    let (source, pick) = found.map_or((None, None), |(source, pick)| (Some(source), pick));
     let nulls = read_nulls(fields, source);
     let writable = read_write(fields, source);
     let texts = read_texts(fields, source);
@@ -105,7 +109,8 @@ pub(super) fn read_signal(fields: &mut Fields<'_>) -> Option<RawSignal> {
         fields.wrong(line, Wrong::new("has scale, offset or limits, which need a number"));
     }
     if let Some(Found { line, .. }) = &scale_from {
-        if !numeric || matches!(source, SignalSource::Parser { .. }) {
+        if !numeric || matches!(source, SignalSource::Payload { .. } | SignalSource::Parser { .. })
+        {
             fields.wrong(*line, Wrong::new("`scale_from` needs a number in registers"));
         }
         if !spec.scale.is_identity() {
@@ -117,7 +122,7 @@ pub(super) fn read_signal(fields: &mut Fields<'_>) -> Option<RawSignal> {
         let line = fields.line();
         fields.wrong(line, Wrong::new("has both `texts` and a scale: a state is no quantity"));
     }
-    Some(RawSignal { spec, scale_from })
+    Some(RawSignal { spec, scale_from, pick })
 }
 
 /// A name that must be there.

@@ -8,6 +8,7 @@ use fieldgate_rules::signal::{ScaleFrom, SignalSource, SignalSpec};
 
 use super::fields::{Fields, Found, Wrong, nearest};
 use super::problem::Problem;
+use super::resource_file::Resources;
 use super::signal_file::{RawSignal, read_signal};
 
 /// Signals of one profile: some ten times as many as the largest `SunSpec` inverter has, and few
@@ -27,6 +28,7 @@ pub(super) fn read_signals(
     root: &mut Fields<'_>,
     parser_line: Option<usize>,
     verified: bool,
+    resources: &mut Resources,
     problems: &mut Vec<Problem>,
 ) -> Signals {
     let mut unverified = BTreeSet::new();
@@ -53,12 +55,20 @@ pub(super) fn read_signals(
     let all: Vec<(SignalSpec, bool)> =
         read.iter().map(|(_, signal)| (signal.spec.clone(), signal.scale_from.is_some())).collect();
     let mut signals: Vec<SignalSpec> = Vec::new();
-    for (mut fields, RawSignal { mut spec, scale_from }) in read {
+    for (mut fields, RawSignal { mut spec, scale_from, pick }) in read {
         check_names(&mut fields, &spec, &signals, &all);
         if matches!(spec.source, SignalSource::Parser { .. }) && parser_line.is_none() {
             let what = format!("`{}` comes from a parser, and there is none", spec.name);
             let wrong = Wrong::new(what).hint("name it in `[profile] parser = …`");
             fields.wrong(fields.line(), wrong);
+        }
+        if let Some(pick) = pick {
+            match resources.take(signals.len(), spec.name.as_str(), pick) {
+                Ok(place) => {
+                    spec.source = SignalSource::Payload { place, kind: spec.source.kind() }
+                }
+                Err((line, wrong)) => fields.wrong(line, wrong),
+            }
         }
         check_overlap(&mut fields, &spec, &signals);
         if let Some(Found { value, line }) = scale_from {

@@ -5,6 +5,7 @@ use fieldgate_model::ValueKind;
 use fieldgate_rules::signal::{Byte, Charset, DataType, Padding, SignalSource, WordOrder};
 
 use super::fields::{Fields, Found, Wrong, list, nearest};
+use super::resource_file::{RawPick, read_pick};
 
 /// What stands behind an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,19 +23,33 @@ struct Extras {
     padding: Option<Found<Padding>>,
 }
 
-/// Where the signal comes from; problems stay in `fields`.
-pub(super) fn read_source(fields: &mut Fields<'_>) -> Option<SignalSource> {
+/// Where the signal comes from; problems stay in `fields`. One that lies in a resource gets its
+/// place there once all are read.
+pub(super) fn read_source(fields: &mut Fields<'_>) -> Option<(SignalSource, Option<RawPick>)> {
     if let Some(from) = fields.take::<String>("from") {
-        return read_parsed(fields, &from);
+        return Some((read_parsed(fields, &from)?, None));
     }
+    if fields.text("read").is_some_and(|read| read.starts_with('/')) {
+        let path = fields.take::<String>("read")?;
+        let data = match fields.take::<String>("type") {
+            None => None,
+            Some(kind) => {
+                let extras = Extras::read(fields);
+                let order = extras.order.as_ref().map_or(WordOrder::Abcd, |order| order.value);
+                let byte =
+                    matches!(kind.value.as_str(), "u8" | "i8").then_some(Part::Byte(Byte::Low));
+                Some((read_type(fields, &kind, byte, &extras)?, order))
+            }
+        };
+        return read_pick(fields, path, data).map(|(source, pick)| (source, Some(pick)));
+    }
+    read_registers(fields).map(|source| (source, None))
+}
+
+fn read_registers(fields: &mut Fields<'_>) -> Option<SignalSource> {
     let read = fields.parse_required("read", parse_place);
     let kind = fields.take::<String>("type");
-    let extras = Extras {
-        order: fields.parse("order", parse_order),
-        registers: fields.take::<u16>("registers"),
-        charset: fields.parse("charset", parse_charset),
-        padding: fields.parse("padding", parse_padding),
-    };
+    let extras = Extras::read(fields);
     let kind_name = kind.as_ref().map(|kind| kind.value.as_str());
     let Found { value: (address, part), line } = read?;
     let wrong = match (address.table.is_bits(), part, kind_name) {
@@ -98,20 +113,21 @@ fn registers(
 
 /// `from = "parser"`, and the kind of what it gives.
 fn read_parsed(fields: &mut Fields<'_>, from: &Found<String>) -> Option<SignalSource> {
-    let kind = fields.parse("kind", |text| {
-        ValueKind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            let known = ValueKind::ALL.map(ValueKind::as_str);
-            Wrong::new(format!("`{text}` is not a kind"))
-                .hint(format!("known are {}", list(&known)))
-        })
-    });
+    let kind = fields.parse("kind", parse_kind);
     if from.value == "parser" {
         return Some(SignalSource::Parser { kind: kind.map_or(ValueKind::Float64, |k| k.value) });
     }
     let wrong = Wrong::new(format!("`from`: `{}` is not a source", from.value));
-    let hint = "write `from = \"parser\"`, or `read = \"hr:0\"` for a register";
+    let hint = "write `from = \"parser\"`, or `read = \"hr:0\"` for a register, `read = \"/temp\"` for a resource";
     fields.wrong(from.line, wrong.hint(hint));
     None
+}
+
+pub(super) fn parse_kind(text: &str) -> Result<ValueKind, Wrong> {
+    ValueKind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+        let known = ValueKind::ALL.map(ValueKind::as_str);
+        Wrong::new(format!("`{text}` is not a kind")).hint(format!("known are {}", list(&known)))
+    })
 }
 
 /// An address, with a part of the register behind it: `hr:5/3`, `hr:5/3..7`, `hr:5/high`.
@@ -206,6 +222,15 @@ fn read_text(fields: &mut Fields<'_>, line: usize, extras: &Extras) -> Option<Da
 }
 
 impl Extras {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            order: fields.parse("order", parse_order),
+            registers: fields.take::<u16>("registers"),
+            charset: fields.parse("charset", parse_charset),
+            padding: fields.parse("padding", parse_padding),
+        }
+    }
+
     /// Says what does not belong to a signal that is no value of whole registers.
     fn refuse(&self, fields: &mut Fields<'_>, what: &str) {
         if let Some(Found { line, .. }) = self.order {

@@ -3,7 +3,7 @@
 
 use fieldgate_modbus::register::Table;
 use fieldgate_model::{Millis, ValueKind};
-use fieldgate_rules::signal::{BitWrite, SignalSource, WriteFunction, WriteSpec};
+use fieldgate_rules::signal::{BitWrite, PayloadMethod, SignalSource, WriteFunction, WriteSpec};
 use fieldgate_rules::write::methods;
 use serde::Deserialize;
 
@@ -30,6 +30,7 @@ struct RawWriteRule {
     verify: Option<bool>,
     tolerance: Option<f64>,
     settle: Option<String>,
+    method: Option<String>,
 }
 
 /// `"multiple"` or `16`.
@@ -105,6 +106,16 @@ fn read_rule(
                 .hint("leave it out, or name the bits, as in `hr:5/3` or `hr:5/3..7`"),
         );
     }
+    let is_payload = source.is_none_or(|source| matches!(source, SignalSource::Payload { .. }));
+    match rule.method.as_deref() {
+        None => {}
+        Some(_) if !is_payload => wrongs.push(Wrong::new("`method` is for a resource")),
+        Some("PUT") => write.payload_method = PayloadMethod::Put,
+        Some("POST") => write.payload_method = PayloadMethod::Post,
+        Some(other) => wrongs.push(
+            Wrong::new(format!("`{other}` is not a way to write")).hint("known are `PUT`, `POST`"),
+        ),
+    }
     write.verify = rule.verify.unwrap_or(true);
     if let Some(tolerance) = rule.tolerance {
         write.tolerance = tolerance;
@@ -135,6 +146,12 @@ fn refused(source: SignalSource, write: WriteSpec) -> Option<Wrong> {
     let address = match source {
         SignalSource::Parser { .. } => {
             return Some(Wrong::new("what a parser gives cannot be written"));
+        }
+        SignalSource::Payload { .. } => {
+            let is_plain =
+                write.function == WriteFunction::Auto && write.bit_write == BitWrite::Auto;
+            let wrong = || Wrong::new("`fc` and `bit_write` are for registers");
+            return (!is_plain).then(|| wrong().hint("write `method = \"PUT\"` or `\"POST\"`"));
         }
         SignalSource::Registers { address, .. }
         | SignalSource::Bit { address }

@@ -3,9 +3,12 @@
 //! A bus gives [`Frame`]s to the engine and takes [`Job`]s from commands and from the technician.
 //! Whoever listens on its [`Tap`] sees every byte that goes over the line.
 
+pub mod coap;
+pub mod host;
 pub mod modbus;
 mod status;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fieldgate_modbus::fault::Fault;
@@ -13,6 +16,7 @@ use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId, WriteRequest};
 use fieldgate_modbus::request::{Reply, Request};
 use fieldgate_model::{Cause, Millis};
 use fieldgate_rules::plan::HoleMap;
+use fieldgate_rules::schedule::Jitter;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use fieldgate_rules::schedule::Class;
@@ -25,6 +29,9 @@ pub use self::status::{BusStatus, DeviceStatus, LinkState};
 /// bus has the places for them from the start, 40 bytes each, so a thousand would be most of what an
 /// idle bus takes.
 pub const TAPPED_MAX: usize = 256;
+
+/// Stands for the unit of what has none: the devices of a host are all there or all away.
+pub const NO_UNIT: UnitId = UnitId(0);
 
 /// Place of a device in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +130,8 @@ pub struct Tapped {
     pub at: Millis,
     /// Which way.
     pub direction: Direction,
+    /// Whom from or to, where one socket serves all.
+    pub peer: Option<SocketAddr>,
     /// One request, or what one look at the line brought: a part of an answer or several.
     pub bytes: Vec<u8>,
     /// Microseconds since the bytes before; 0 for the first.
@@ -131,6 +140,15 @@ pub struct Tapped {
 
 /// What listens on a bus. Who lags loses the oldest frames and is told how many.
 pub type Tap = broadcast::Receiver<Arc<Tapped>>;
+
+/// Chance for a back-off; nothing but a failure uses it.
+fn jitter(outcome: Result<(), Fault>) -> Jitter {
+    let mut byte = [u8::MAX / 2];
+    if outcome.is_err() && getrandom::fill(&mut byte).is_err() {
+        return Jitter(u8::MAX / 2);
+    }
+    Jitter(byte[0])
+}
 
 /// How to reach a running bus.
 #[derive(Debug, Clone)]

@@ -32,11 +32,7 @@ pub struct BusStatus {
 impl BusStatus {
     /// The status of a bus that has not started.
     pub fn new(setup: &BusSetup) -> Self {
-        let status = |device: &BusDevice| DeviceStatus {
-            index: device.index,
-            unit: device.unit,
-            polled: PollSnapshot::default(),
-        };
+        let status = |device: &BusDevice| DeviceStatus::new(device.index, device.unit);
         Self {
             name: setup.name.to_string(),
             link: LinkState::Untried,
@@ -55,10 +51,21 @@ impl BusStatus {
 pub struct DeviceStatus {
     /// Which device.
     pub index: DeviceIndex,
-    /// Its unit id.
+    /// Its unit id; [`super::NO_UNIT`] at a host.
     pub unit: UnitId,
     /// Its counters.
     pub polled: PollSnapshot,
+    /// Resources that tell of their changes by themselves.
+    pub observed: usize,
+    /// What they have told, since start.
+    pub notifications: u64,
+}
+
+impl DeviceStatus {
+    /// The status of a device that was not asked yet.
+    pub fn new(index: DeviceIndex, unit: UnitId) -> Self {
+        Self { index, unit, polled: PollSnapshot::default(), observed: 0, notifications: 0 }
+    }
 }
 
 /// Whether a bus can be reached.

@@ -1,20 +1,22 @@
 //! The engine's task: waits for frames, parsers, timers and questions, and feeds the buffer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fieldgate_modbus::register::ReadRequest;
 use fieldgate_model::{AlarmKey, Cause, Event, EventRecord, Millis};
 use fieldgate_rules::alarm::StoredAlarm;
 use fieldgate_rules::plan::Image;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::device::{Device, Found};
-use super::parsers::{Parsed, Parsers};
-use super::{EngineError, EngineRequest, Snapshot, bases};
+use super::device::{Device, Found, Now};
+use super::parsers::{Content, Parsed, Parsers};
+use super::{EngineError, EngineRequest, EngineRequests, ParserRequest, Snapshot, bases};
 use crate::buffer::{Buffer, BufferError, DeviceMap, Intake};
 use crate::clock::Clock;
 use crate::config::DeviceConfig;
+use crate::drivers::host::{PayloadFrame, Taken};
 use crate::drivers::{DeviceIndex, Frame};
 
 /// Results that parsers may have ready before the engine takes them.
@@ -35,6 +37,7 @@ pub struct EngineSetup {
 /// What woke the engine.
 enum Wake {
     Frame(Option<Frame>),
+    Payload(Option<PayloadFrame>),
     Parsed(Option<Parsed>),
     Request(EngineRequest),
     Flush,
@@ -46,6 +49,7 @@ struct Task {
     parsers: Parsers,
     parser_errors: BTreeMap<DeviceIndex, String>,
     skipped: u64,
+    duplicates: u64,
     /// What the buffer's thread had no time for: a disk may take half a minute for one sync, and
     /// alarms do not wait for it.
     backlog: Intake,
@@ -53,20 +57,31 @@ struct Task {
     clock: Clock,
 }
 
-/// Runs until the drivers have closed `frames`, then until the parsers are through. `progress`
+/// What the drivers bring.
+#[derive(Debug)]
+pub struct EngineInputs {
+    /// Registers of Modbus devices.
+    pub frames: mpsc::Receiver<Frame>,
+    /// Payloads of `CoAP` devices.
+    pub payloads: mpsc::Receiver<PayloadFrame>,
+}
+
+/// Runs until the drivers have closed both inputs, then until the parsers are through. `progress`
 /// counts turns, for the watchdog.
 pub async fn run(
     setup: EngineSetup,
-    mut frames: mpsc::Receiver<Frame>,
-    mut requests: mpsc::Receiver<EngineRequest>,
+    inputs: EngineInputs,
+    requests: EngineRequests,
     buffer: Buffer,
     progress: watch::Sender<u64>,
 ) -> Result<(), EngineError> {
     let (results, mut parsed) = mpsc::channel(PARSED_MAX);
     let mut flush = tokio::time::interval(Duration::from_millis(setup.flush.0.max(10)));
     flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut task = Task::new(setup, Parsers::new(results, Clock), buffer)?;
-    let mut polling = true;
+    let EngineRequests(mut requests) = requests;
+    let mut task = Task::new(setup, Parsers::new(results), buffer)?;
+    let EngineInputs { mut frames, mut payloads } = inputs;
+    let (mut polling, mut receiving) = (true, true);
     loop {
         let alarm_due = task.alarm_due();
         let wake = tokio::select! {
@@ -76,6 +91,7 @@ pub async fn run(
             Some(request) = requests.recv() => Wake::Request(request),
             parsed = parsed.recv() => Wake::Parsed(parsed),
             frame = frames.recv(), if polling => Wake::Frame(frame),
+            payload = payloads.recv(), if receiving => Wake::Payload(payload),
             () = tokio::time::sleep(alarm_due.unwrap_or_default()), if alarm_due.is_some() => {
                 Wake::Alarm
             }
@@ -83,30 +99,46 @@ pub async fn run(
         progress.send_modify(|turns| *turns += 1);
         let found = match wake {
             Wake::Frame(Some(frame)) => task.handle_frame(frame),
-            Wake::Parsed(Some(parsed)) => task.handle_parsed(parsed),
+            Wake::Parsed(Some(mut parsed)) => {
+                let taken = parsed.taken.take();
+                let is_good = parsed.readings.is_ok() && !parsed.is_late();
+                let found = task.handle_parsed(parsed);
+                task.finish(found, taken.filter(|_| is_good), None).await;
+                continue;
+            }
+            Wake::Payload(Some(frame)) => {
+                task.take_payload(frame).await;
+                continue;
+            }
+            // What is in the other one is still to be taken.
             Wake::Frame(None) => {
                 polling = false;
-                task.parsers.close();
+                if !receiving {
+                    task.parsers.close();
+                }
+                continue;
+            }
+            Wake::Payload(None) => {
+                receiving = false;
+                if !polling {
+                    task.parsers.close();
+                }
                 continue;
             }
             Wake::Parsed(None) => {
-                // The last word: this one waits.
-                if let Err(error) = task.buffer.append(task.backlog).await {
-                    tracing::error!(%error, "samples are lost");
-                }
+                task.finish(Found::default(), None, None).await;
                 return Ok(());
             }
             Wake::Request(request) => task.handle_request(request),
             Wake::Alarm => task.handle_alarms(),
             Wake::Flush => {
-                task.parsers.enforce(task.clock.now());
                 if let Err(error) = task.flush().await {
                     tracing::error!(%error, "the buffer cannot flush");
                 }
                 continue;
             }
         };
-        if let Err(error) = task.store(found) {
+        if let Err(error) = task.offer(found) {
             tracing::error!(%error, "samples are lost");
         }
     }
@@ -125,6 +157,11 @@ fn lacking(reads: &[ReadRequest], image: &Image) -> Option<Cause> {
     missing.or_else(nothing)
 }
 
+/// What a parser is told of which resource it has got.
+fn resource_name(profile: &fieldgate_rules::profile::Profile, resource: usize) -> String {
+    profile.resources.get(resource).map(|resource| resource.path.clone()).unwrap_or_default()
+}
+
 impl Task {
     fn new(setup: EngineSetup, mut parsers: Parsers, buffer: Buffer) -> Result<Self, EngineError> {
         let stored: BTreeMap<AlarmKey, StoredAlarm> = setup.alarms.into_iter().collect();
@@ -137,16 +174,24 @@ impl Task {
             devices.push(Device::resume(device, base, &stored));
         }
         let parser_errors = BTreeMap::new();
-        let (skipped, backlog) = (0, Intake::default());
-        Ok(Self { devices, parsers, parser_errors, skipped, backlog, buffer, clock: setup.clock })
+        Ok(Self {
+            devices,
+            parsers,
+            parser_errors,
+            skipped: 0,
+            duplicates: 0,
+            backlog: Intake::default(),
+            buffer,
+            clock: setup.clock,
+        })
     }
 
     fn handle_frame(&mut self, frame: Frame) -> Found {
         let mut found = Found::default();
         let Some(device) = self.devices.get_mut(frame.device.0) else { return found };
-        if let Some(holes) = frame.learned {
+        if let (Some(holes), Some((_, unit))) = (frame.learned, device.place.bus()) {
             let profile = device.profile.id();
-            let map = DeviceMap { unit: device.unit.0, profile, holes };
+            let map = DeviceMap { unit: unit.0, profile, holes };
             found.maps.insert(device.name.clone(), map);
         }
         let image = Image::new(frame.replies);
@@ -155,15 +200,71 @@ impl Task {
         let Some(spec) = &profile.parser else { return found };
         if let Some(cause) = lacking(&spec.reads, &image) {
             device.handle_readings(Err(cause), frame.at, &mut found);
-        } else if !self.parsers.hand(spec, frame.device, &device.name, frame.at, image) {
+        } else if !self.parsers.hand(
+            spec,
+            frame.device,
+            &device.name,
+            frame.at,
+            Content::Image(image),
+            None,
+        ) {
             self.skipped += 1;
         }
         found
     }
 
+    /// Takes a payload, and tells whoever waits for it what became of it: at once, or once its parser
+    /// is through.
+    async fn take_payload(&mut self, frame: PayloadFrame) {
+        let PayloadFrame { device: index, at, answers, mut taken } = frame;
+        let is_pushed = taken.is_some();
+        let mut found = Found::default();
+        let Some(device) = self.devices.get_mut(index.0) else { return };
+        let now = Now { at, utc: self.clock.utc() };
+        let profile = Arc::clone(&device.profile);
+        let mut refused = None;
+        for (resource, answer) in answers {
+            refused = device.handle_payload(resource, &answer, now, is_pushed, &mut found);
+            let (Some(spec), Ok(payload)) = (&profile.parser, answer) else { continue };
+            let job = Content::Payload { resource: resource_name(&profile, resource), payload };
+            if refused.is_some() && is_pushed {
+                continue;
+            }
+            if !self.parsers.hand(spec, index, &device.name, at, job, taken.take()) {
+                self.skipped += 1;
+            }
+        }
+        self.duplicates += found.duplicates;
+        self.finish(found, taken, refused).await;
+    }
+
+    /// Stores what was found, and tells whoever waits for that.
+    async fn finish(
+        &mut self,
+        found: Found,
+        taken: Option<oneshot::Sender<Taken>>,
+        refused: Option<String>,
+    ) {
+        if let Err(error) = self.store(found).await {
+            tracing::error!(%error, "samples are lost");
+            return;
+        }
+        let Some(taken) = taken else { return };
+        // Whoever waits may have given up.
+        drop(taken.send(match refused {
+            None => Taken::Stored,
+            Some(why) => Taken::Refused { why },
+        }));
+    }
+
     fn handle_parsed(&mut self, parsed: Parsed) -> Found {
         let mut found = Found::default();
+        if parsed.is_late() {
+            self.skipped += 1;
+            return found;
+        }
         let Some(device) = self.devices.get_mut(parsed.device.0) else { return found };
+        device.handle_overruns(parsed.overruns, parsed.at, &mut found);
         let readings = match parsed.readings {
             Ok(readings) => {
                 self.parser_errors.remove(&parsed.device);
@@ -206,6 +307,15 @@ impl Task {
                 Found::default()
             }
             EngineRequest::Record(event) => Found { events: vec![event], ..Found::default() },
+            EngineRequest::Parser(request) => {
+                match request {
+                    // Whoever asked may have given up waiting.
+                    ParserRequest::Files(reply) => drop(reply.send(self.parsers.files())),
+                    ParserRequest::Kept { file, reply } => self.parsers.kept(&file, reply),
+                    ParserRequest::Swap { file, swap } => self.parsers.swap(&file, swap),
+                }
+                Found::default()
+            }
         }
     }
 
@@ -233,17 +343,37 @@ impl Task {
             alarms: self.devices.iter().flat_map(Device::active_alarms).cloned().collect(),
             parser_errors: self.parser_errors.iter().filter_map(of).collect(),
             skipped: self.skipped,
+            duplicates: self.duplicates,
         }
     }
 
+    /// Gives the buffer what was found, and waits until it has it.
+    async fn store(&mut self, found: Found) -> Result<(), BufferError> {
+        self.keep(found);
+        if self.backlog.is_empty() {
+            return Ok(());
+        }
+        self.buffer.append(std::mem::take(&mut self.backlog)).await
+    }
+
+    /// Gives the buffer what was found if it has time, else keeps it.
+    fn offer(&mut self, found: Found) -> Result<(), BufferError> {
+        self.keep(found);
+        if !self.backlog.is_empty() {
+            let left = self.buffer.try_append(std::mem::take(&mut self.backlog))?;
+            self.backlog = left.unwrap_or_default();
+        }
+        Ok(())
+    }
+
     async fn flush(&mut self) -> Result<(), BufferError> {
-        self.hand(Intake::default())?;
+        self.offer(Found::default())?;
         // A tick more would find the thread as busy.
         if self.buffer.is_free() { self.buffer.tick().await } else { Ok(()) }
     }
 
-    fn store(&mut self, found: Found) -> Result<(), BufferError> {
-        let Found { samples, transitions, alarms, mut events, maps } = found;
+    fn keep(&mut self, found: Found) {
+        let Found { samples, transitions, alarms, mut events, maps, .. } = found;
         let at = self.clock.now();
         for transition in transitions {
             tracing::info!(
@@ -254,21 +384,8 @@ impl Task {
             );
             events.push(EventRecord { at, event: Event::Alarm(transition) });
         }
-        if samples.is_empty() && events.is_empty() && maps.is_empty() {
-            return Ok(());
-        }
-        self.hand(Intake { samples, events, alarms, maps, ..Intake::default() })
-    }
-
-    /// Gives the buffer what there is, or keeps it until there is time for it.
-    fn hand(&mut self, intake: Intake) -> Result<(), BufferError> {
-        self.skipped += self.backlog.extend(intake);
-        if self.backlog.is_empty() {
-            return Ok(());
-        }
-        let left = self.buffer.try_append(std::mem::take(&mut self.backlog))?;
-        self.backlog = left.unwrap_or_default();
-        Ok(())
+        let found = Intake { samples, events, alarms, maps, ..Intake::default() };
+        self.skipped += self.backlog.extend(found);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use fieldgate_modbus::client::LineCounters;
+use fieldgate_protocol::clock::SystemClock;
 use fieldgate_rules::schedule::{Class, Permille, PollSnapshot};
 
 use crate::drivers::{BusStatus, LinkState};
@@ -35,13 +36,13 @@ pub(super) fn render(handles: &Handles, snapshot: &Snapshot) -> String {
     let uptime = handles.clock.now().since(handles.started).0 / 1000;
     text.one("fieldgate_uptime_seconds", Kind::Gauge, "Seconds since the start.", uptime);
 
-    let buses: Vec<BusStatus> =
-        handles.buses.iter().map(|bus| bus.status.borrow().clone()).collect();
+    let buses = handles.line_status();
     render_buses(&mut text, &buses);
     render_lines(&mut text, &buses);
     render_devices(&mut text, handles, &buses);
     render_buffer(&mut text, handles);
     render_sync(&mut text, handles);
+    render_clock(&mut text, handles);
 
     let alarms = snapshot.alarms.len();
     text.one("fieldgate_alarms_active", Kind::Gauge, "Alarms that are active.", alarms);
@@ -114,7 +115,11 @@ fn render_lines(text: &mut Text, buses: &[BusStatus]) {
             text.line(name, &[("bus", &bus.name), ("fault", fault)], count);
         }
         for (code, count) in &line.exceptions {
-            let fault = format!("exception_{code}");
+            let fault = match code {
+                // No exception of Modbus is as high, and every refusal of CoAP is.
+                128.. => fieldgate_model::Cause::Refused(*code).to_string(),
+                code => format!("exception_{code}"),
+            };
             text.line(name, &[("bus", &bus.name), ("fault", &fault)], count);
         }
     }
@@ -220,6 +225,15 @@ fn render_sync(text: &mut Text, handles: &Handles) {
     for (name, help, value) in counters {
         text.one(name, Kind::Counter, help, value);
     }
+}
+
+fn render_clock(text: &mut Text, handles: &Handles) {
+    let known = *handles.time.status.borrow();
+    let believed = u64::from(known.system == SystemClock::Believed);
+    let help = "1 while the system clock can be right.";
+    text.one("fieldgate_clock_believed", Kind::Gauge, help, believed);
+    let help = "Steps of the system clock since the start.";
+    text.one("fieldgate_clock_steps_total", Kind::Counter, help, known.steps);
 }
 
 impl Text {

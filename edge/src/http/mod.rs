@@ -54,9 +54,8 @@ async fn healthz(State(handles): State<Handles>) -> (StatusCode, &'static str) {
 
 async fn readyz(State(handles): State<Handles>) -> (StatusCode, String) {
     let waiting: Vec<String> = handles
-        .buses
-        .iter()
-        .map(|bus| bus.status.borrow().clone())
+        .line_status()
+        .into_iter()
         .filter(|bus| !is_known(bus))
         .map(|bus| bus.name)
         .collect();

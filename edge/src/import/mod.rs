@@ -16,6 +16,8 @@ mod sunspec;
 mod telegraf;
 mod tree;
 
+pub(crate) use names::Names;
+
 use std::fmt;
 
 pub use self::sunspec::{SunSpecDevice, model_from_json, sunspec_device};

@@ -7,7 +7,7 @@ const NAME_MAX: usize = 58;
 
 /// The names that are taken.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     taken: BTreeSet<String>,
     /// The number that the next namesake is tried with.
     next_by_name: BTreeMap<String, u32>,
@@ -15,7 +15,7 @@ pub(super) struct Names {
 
 impl Names {
     /// A name that no other has, as near to `wanted` as can be.
-    pub(super) fn take(&mut self, wanted: &str) -> String {
+    pub(crate) fn take(&mut self, wanted: &str) -> String {
         let cleaned = Self::cleaned(wanted);
         let base = if cleaned.is_empty() { "signal".to_owned() } else { cleaned };
         if self.taken.insert(base.clone()) {

@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use fieldgate_model::{CommandId, Epoch, InstanceId, Owner};
+use fieldgate_model::{CommandId, Doubt, DoubtCause, Epoch, InstanceId, Owner, UtcMillis};
 use fieldgate_protocol::Fence;
 use fieldgate_protocol::command::{Entry, EntryState};
 use fieldgate_wire::{Answer, CommandMessage, JournalState};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{JournalError, Resumed};
+use super::{JournalError, Logged, Resumed};
 
-/// Closed commands that are remembered, so that an id sent again is answered and not run: a
-/// gateway gets some a day, and one older than seven days has expired anyhow.
-const REMEMBERED_MAX: i64 = 10_000;
+/// Closed commands that are remembered although their time is over, so that an id sent again is
+/// answered with what became of it: a gateway gets some a day.
+const REMEMBERED: i64 = 10_000;
+/// Commands that are remembered at most. One whose time is not over is never forgotten, since it
+/// would run again: beyond this none is taken. 16 a minute for a week.
+const REMEMBERED_MAX: i64 = 160_000;
 
 pub(super) struct JournalFile {
     db: Connection,
@@ -27,10 +30,10 @@ impl JournalFile {
         let db = Connection::open(path).map_err(failed)?;
         prepare(&db, lost).map_err(failed)?;
         let mut file = Self { db, path: path.to_owned(), fence: Fence::default() };
-        let withheld = file.load_fence()?;
+        let doubt = file.load_fence()?;
         let open = file.open_entries()?;
         let fence = file.fence.clone();
-        Ok((file, Resumed { fence, open, withheld }))
+        Ok((file, Resumed { fence, open, doubt }))
     }
 
     pub(super) fn save_fence(&mut self, fence: &Fence) -> Result<(), JournalError> {
@@ -49,12 +52,28 @@ impl JournalFile {
         Ok(())
     }
 
-    pub(super) fn save_entry(&mut self, entry: &Entry) -> Result<(), JournalError> {
+    pub(super) fn save_doubt(&mut self, doubt: Option<Doubt>) -> Result<(), JournalError> {
+        let cause = doubt.map_or(0, |doubt| cause_code(doubt.cause));
+        let since = doubt.and_then(|doubt| doubt.since).map(u64::cast_signed);
+        self.db
+            .execute("UPDATE fence SET withheld = ?1, since = ?2", params![cause, since])
+            .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    pub(super) fn save_entry(
+        &mut self,
+        entry: &Entry,
+        at: Option<UtcMillis>,
+    ) -> Result<(), JournalError> {
         // The epoch in the stored message is that of its receipt, for the audit; the fence judged it.
         let owner = self.fence.owner().cloned().ok_or_else(|| JournalError::Row {
             path: self.path.clone(),
             what: "a command without an owner".to_owned(),
         })?;
+        if entry.state == EntryState::Received {
+            self.make_room()?;
+        }
         let message = fieldgate_wire::encode_command(&CommandMessage {
             owner,
             command: entry.command.clone(),
@@ -63,26 +82,102 @@ impl JournalFile {
             command: entry.command.id.clone(),
             state: journal_state(&entry.state),
         });
+        let (received, started, closed) = match entry.state {
+            EntryState::Received => (at, None, None),
+            EntryState::Started => (None, at, None),
+            EntryState::Closed(_) => (None, None, at),
+        };
         self.db
             .execute(
-                "INSERT INTO command (id, message, answer, reported) VALUES (?1, ?2, ?3, 0)
-                 ON CONFLICT (id) DO UPDATE SET answer = ?3",
-                params![entry.command.id.as_str(), message, answer],
+                "INSERT INTO command (id, message, answer, reported, not_after, received_at,
+                                      started_at, closed_at)
+                 VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (id) DO UPDATE SET
+                     answer = excluded.answer,
+                     started_at = coalesce(excluded.started_at, started_at),
+                     closed_at = coalesce(excluded.closed_at, closed_at)",
+                params![
+                    entry.command.id.as_str(),
+                    message,
+                    answer,
+                    entry.command.not_after.0,
+                    received.map(|at| at.0),
+                    started.map(|at| at.0),
+                    closed.map(|at| at.0)
+                ],
             )
             .map_err(|source| self.failed(source))?;
         Ok(())
     }
 
-    pub(super) fn reported(&mut self, id: &CommandId) -> Result<(), JournalError> {
+    /// An error if one more command cannot be remembered.
+    fn make_room(&self) -> Result<(), JournalError> {
+        let count: i64 = self
+            .db
+            .query_row("SELECT count(*) FROM command", [], |row| row.get(0))
+            .map_err(|source| self.failed(source))?;
+        if count < REMEMBERED_MAX {
+            return Ok(());
+        }
+        Err(JournalError::Full(usize::try_from(count).unwrap_or(usize::MAX)))
+    }
+
+    pub(super) fn reported(
+        &mut self,
+        id: &CommandId,
+        now: Option<UtcMillis>,
+    ) -> Result<(), JournalError> {
         let mark = || {
             self.db.execute("UPDATE command SET reported = 1 WHERE id = ?1", [id.as_str()])?;
+            // Without a time of day nothing is known to be over.
             self.db.execute(
-                "DELETE FROM command WHERE reported = 1
+                "DELETE FROM command WHERE reported = 1 AND not_after < ?2
                  AND sequence <= (SELECT max(sequence) FROM command) - ?1",
-                [REMEMBERED_MAX],
+                params![REMEMBERED, now.map_or(i64::MIN, |now| now.0)],
             )
         };
         mark().map(drop).map_err(|source| self.failed(source))
+    }
+
+    pub(super) fn newest(&self, count: u32) -> Result<Vec<Logged>, JournalError> {
+        self.logged("ORDER BY sequence DESC LIMIT ?1", count)
+    }
+
+    pub(super) fn find(&self, id: &CommandId) -> Result<Option<Logged>, JournalError> {
+        Ok(self.logged("WHERE id = ?1", id.as_str())?.pop())
+    }
+
+    fn logged(
+        &self,
+        which: &str,
+        parameter: impl rusqlite::ToSql,
+    ) -> Result<Vec<Logged>, JournalError> {
+        let rows = || {
+            let mut statement = self.db.prepare(&format!(
+                "SELECT message, answer, received_at, started_at, closed_at, reported
+                 FROM command {which}"
+            ))?;
+            let row = |row: &Row<'_>| {
+                let time = |index| row.get(index).map(|at: Option<i64>| at.map(UtcMillis));
+                let times = (time(2)?, time(3)?, time(4)?);
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, times, row.get(5)?))
+            };
+            statement.query_map([parameter], row)?.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let rows = rows().map_err(|source| self.failed(source))?;
+        rows.into_iter()
+            .map(|(message, answer, (received_at, started_at, closed_at), reported)| {
+                let message = self.message(&message)?;
+                let state = self.entry_state(&answer)?;
+                let CommandMessage { owner, command } = message;
+                Ok(Logged { owner, command, state, received_at, started_at, closed_at, reported })
+            })
+            .collect()
+    }
+
+    fn message(&self, bytes: &[u8]) -> Result<CommandMessage, JournalError> {
+        let message = fieldgate_wire::decode_command(bytes);
+        message.map_err(|error| self.unreadable(error.to_string()))
     }
 
     pub(super) fn state(&self, id: &CommandId) -> Result<Option<EntryState>, JournalError> {
@@ -106,9 +201,8 @@ impl JournalFile {
         let rows = rows().map_err(|source| self.failed(source))?;
         rows.into_iter()
             .map(|(message, answer)| {
-                let message = fieldgate_wire::decode_command(&message)
-                    .map_err(|error| self.unreadable(error.to_string()))?;
-                Ok(Entry { command: message.command, state: self.entry_state(&answer)? })
+                let command = self.message(&message)?.command;
+                Ok(Entry { command, state: self.entry_state(&answer)? })
             })
             .collect()
     }
@@ -125,11 +219,13 @@ impl JournalFile {
         }
     }
 
-    fn load_fence(&mut self) -> Result<bool, JournalError> {
-        let (instance, epoch, burned, withheld): (Option<String>, i64, i64, bool) = self
+    fn load_fence(&mut self) -> Result<Option<Doubt>, JournalError> {
+        let (instance, epoch, burned, withheld, since): (Option<String>, _, i64, _, _) = self
             .db
-            .query_row("SELECT instance, epoch, burned, withheld FROM fence", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            .query_row("SELECT instance, epoch, burned, withheld, since FROM fence", [], |row| {
+                let epoch: i64 = row.get(1)?;
+                let (withheld, since): (i64, Option<i64>) = (row.get(3)?, row.get(4)?);
+                Ok((row.get(0)?, epoch, row.get(2)?, withheld, since))
             })
             .map_err(|source| self.failed(source))?;
         let instance = instance
@@ -139,7 +235,13 @@ impl JournalFile {
         let owner =
             instance.map(|instance| Owner { instance, epoch: Epoch(epoch.cast_unsigned()) });
         self.fence = Fence::resume(owner, Epoch(burned.cast_unsigned()));
-        Ok(withheld)
+        let cause = match withheld {
+            0 => return Ok(None),
+            1 => DoubtCause::JournalLost,
+            2 => DoubtCause::Forked,
+            other => return Err(self.unreadable(format!("the doubt {other}"))),
+        };
+        Ok(Some(Doubt { cause, since: since.map(i64::cast_unsigned) }))
     }
 
     fn failed(&self, source: rusqlite::Error) -> JournalError {
@@ -148,6 +250,14 @@ impl JournalFile {
 
     fn unreadable(&self, what: String) -> JournalError {
         JournalError::Row { path: self.path.clone(), what }
+    }
+}
+
+/// The number that stands for it in the fence.
+const fn cause_code(cause: DoubtCause) -> i64 {
+    match cause {
+        DoubtCause::JournalLost => 1,
+        DoubtCause::Forked => 2,
     }
 }
 
@@ -171,6 +281,10 @@ fn prepare(db: &Connection, lost: bool) -> rusqlite::Result<()> {
             include_str!("schema.sql"),
             i32::from(lost)
         ))?;
+    }
+    if version < 2 {
+        let step = include_str!("schema-2.sql");
+        db.execute_batch(&format!("BEGIN IMMEDIATE; {step} PRAGMA user_version = 2; COMMIT;"))?;
     }
     Ok(())
 }

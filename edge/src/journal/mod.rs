@@ -7,10 +7,11 @@
 //!   that ran before cannot be told from one that did not.
 
 mod file;
+mod logged;
 
 use std::path::{Path, PathBuf};
 
-use fieldgate_model::CommandId;
+use fieldgate_model::{CommandId, Doubt, UtcMillis};
 use fieldgate_protocol::Fence;
 use fieldgate_protocol::command::{Entry, EntryState};
 use thiserror::Error;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::file::JournalFile;
 pub(crate) use self::file::journal_state;
+pub use self::logged::Logged;
 
 /// Requests that may wait: more than there are open commands.
 const REQUESTS_MAX: usize = 128;
@@ -41,6 +43,9 @@ pub enum JournalError {
         /// What is wrong with it.
         what: String,
     },
+    /// It remembers as many commands as it may, and none of them can be forgotten yet.
+    #[error("remember one more command: {0} may still be sent again")]
+    Full(usize),
     /// The journal's thread cannot be started.
     #[error("start the journal's thread")]
     Thread {
@@ -59,14 +64,17 @@ pub struct Resumed {
     pub fence: Fence,
     /// Commands whose outcome is not in its stream yet, oldest first.
     pub open: Vec<Entry>,
-    /// The journal was lost: no command may run.
-    pub withheld: bool,
+    /// Why no command may run, if there is a reason.
+    pub doubt: Option<Doubt>,
 }
 
 enum Request {
     SaveFence(Fence, oneshot::Sender<Result<(), JournalError>>),
-    SaveEntry(Box<Entry>, oneshot::Sender<Result<(), JournalError>>),
-    Reported(CommandId, oneshot::Sender<Result<(), JournalError>>),
+    SaveDoubt(Option<Doubt>, oneshot::Sender<Result<(), JournalError>>),
+    SaveEntry(Box<Entry>, Option<UtcMillis>, oneshot::Sender<Result<(), JournalError>>),
+    Reported(CommandId, Option<UtcMillis>, oneshot::Sender<Result<(), JournalError>>),
+    Newest(u32, oneshot::Sender<Result<Vec<Logged>, JournalError>>),
+    Find(CommandId, oneshot::Sender<Result<Option<Logged>, JournalError>>),
     State(CommandId, oneshot::Sender<Result<Option<EntryState>, JournalError>>),
 }
 
@@ -94,14 +102,38 @@ impl Journal {
         self.ask(|reply| Request::SaveFence(fence, reply)).await
     }
 
-    /// Makes an entry durable, in place of an earlier state of the same command.
-    pub async fn save_entry(&self, entry: Entry) -> Result<(), JournalError> {
-        self.ask(|reply| Request::SaveEntry(Box::new(entry), reply)).await
+    /// Makes a doubt durable, or that there is none any more.
+    pub async fn save_doubt(&self, doubt: Option<Doubt>) -> Result<(), JournalError> {
+        self.ask(|reply| Request::SaveDoubt(doubt, reply)).await
     }
 
-    /// The outcome of this command is durable in its stream.
-    pub async fn reported(&self, id: CommandId) -> Result<(), JournalError> {
-        self.ask(|reply| Request::Reported(id, reply)).await
+    /// Makes an entry durable, in place of an earlier state of the same command, with the time of
+    /// the step.
+    pub async fn save_entry(
+        &self,
+        entry: Entry,
+        at: Option<UtcMillis>,
+    ) -> Result<(), JournalError> {
+        self.ask(|reply| Request::SaveEntry(Box::new(entry), at, reply)).await
+    }
+
+    /// The outcome of this command is durable in its stream. Forgets what is too old by `now`.
+    pub async fn reported(
+        &self,
+        id: CommandId,
+        now: Option<UtcMillis>,
+    ) -> Result<(), JournalError> {
+        self.ask(|reply| Request::Reported(id, now, reply)).await
+    }
+
+    /// The commands that arrived last, newest first.
+    pub async fn newest(&self, count: u32) -> Result<Vec<Logged>, JournalError> {
+        self.ask(|reply| Request::Newest(count, reply)).await
+    }
+
+    /// One command with its steps.
+    pub async fn find(&self, id: CommandId) -> Result<Option<Logged>, JournalError> {
+        self.ask(|reply| Request::Find(id, reply)).await
     }
 
     /// How far a command is; `None` if its id has never been seen, or not for a long time.
@@ -124,8 +156,11 @@ fn serve(mut file: JournalFile, mut inbox: mpsc::Receiver<Request>) {
         // Whoever asked may have given up waiting; what was asked is done all the same.
         match request {
             Request::SaveFence(fence, reply) => drop(reply.send(file.save_fence(&fence))),
-            Request::SaveEntry(entry, reply) => drop(reply.send(file.save_entry(&entry))),
-            Request::Reported(id, reply) => drop(reply.send(file.reported(&id))),
+            Request::SaveDoubt(doubt, reply) => drop(reply.send(file.save_doubt(doubt))),
+            Request::SaveEntry(entry, at, reply) => drop(reply.send(file.save_entry(&entry, at))),
+            Request::Reported(id, now, reply) => drop(reply.send(file.reported(&id, now))),
+            Request::Newest(count, reply) => drop(reply.send(file.newest(count))),
+            Request::Find(id, reply) => drop(reply.send(file.find(&id))),
             Request::State(id, reply) => drop(reply.send(file.state(&id))),
         }
     }

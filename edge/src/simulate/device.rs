@@ -275,6 +275,7 @@ fn counted(spec: &SignalSpec, count: u64) -> Vec<u16> {
         SignalSource::Bit { .. }
         | SignalSource::RegisterBit { .. }
         | SignalSource::RegisterBits { .. }
+        | SignalSource::Payload { .. }
         | SignalSource::Parser { .. } => (DataType::U16, WordOrder::Abcd),
     };
     let bits = match data.kind() {

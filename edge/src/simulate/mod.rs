@@ -1,4 +1,4 @@
-//! `fieldgate simulate`: Modbus devices made from profiles, for trying out, rehearsing and tests.
+//! `fieldgate simulate`: Modbus and CoAP devices made from profiles, for trying out, rehearsing and tests.
 //!
 //! Values move, plausibly and the same in each run; writable registers keep what is written. A
 //! signal called `reads`, declared on registers of its own, counts the answers served.
@@ -23,6 +23,7 @@
 //! - Any bytes are answered, refused or ignored: none ends the simulator.
 
 mod chance;
+mod coap;
 mod connection;
 mod control;
 mod device;
@@ -44,6 +45,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use self::chance::{Share, ShareError};
+pub use self::coap::{CoapDevice, CoapOptions};
 use self::connection::{Medium, Port};
 use self::device::Device;
 pub use self::faults::{FaultError, FaultOptions, Late, Refused};

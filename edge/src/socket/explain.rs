@@ -10,8 +10,9 @@ use super::live::{Explained, ExplainedAlarm};
 use super::message::{DeviceStatus, Refusal, SignalNow};
 use super::raw::{ask, fault_text};
 use super::value::{find, sample_now, signal_now};
-use super::{read, status};
-use crate::config::DeviceConfig;
+use super::{explain_resource, read, status};
+use crate::config::{DeviceConfig, Place};
+use crate::drivers::NO_UNIT;
 use crate::engine::Snapshot;
 use crate::handles::Handles;
 
@@ -32,14 +33,14 @@ pub(super) async fn explain(
         Some(place) => Some(ask(handles, device, place).await?),
         None => None,
     };
-    let bus = handles.config.buses.get(device.bus);
+    let look = explain_resource::look(handles, device, spec).await?;
+    let (bus_name, endpoint, unit) = on(handles, device);
     let quality = sample.map_or(Quality::Bad(Cause::NoAnswer), |sample| sample.quality);
     let why = why(quality, spec, its, sample.is_some());
     let shown: SignalNow = match sample {
         Some(sample) => sample_now(spec, sample),
         None => signal_now(spec, None, quality, None),
     };
-    let bus_name = bus.map(|bus| bus.name.clone()).unwrap_or_default();
     let link = now.buses.iter().find(|link| link.bus == bus_name);
     Ok(Explained {
         device: name.to_owned(),
@@ -47,18 +48,21 @@ pub(super) async fn explain(
         source: device.profile.source.clone(),
         title: spec.title.clone(),
         origin: spec.origin.clone(),
-        endpoint: bus.map(|bus| bus.endpoint.to_string()).unwrap_or_default(),
-        unit_id: device.unit.0,
-        address: place.map(|place| at(place).to_string()),
+        endpoint,
+        unit_id: unit,
+        address: place.map(|place| at(place).to_string()).or(look.place),
         data: data_text(&spec.source),
         scale: scale_text(spec),
         writable: spec.writable.is_some(),
-        request: place.and_then(|place| request(device, place)),
+        request: place.and_then(|place| request(device, place)).or(look.request),
         every_ms: device.every.0,
         now: shown,
         device_last_good_at: its.and_then(|its| its.last_good_at.clone()),
-        words: read_now.as_ref().and_then(|answer| answer.as_ref().ok()).map(words),
-        read_fault: read_now.and_then(Result::err).map(|fault| fault_text(fault, device.unit.0)),
+        words: read_now.as_ref().and_then(|answer| answer.as_ref().ok()).map(words).or(look.words),
+        read_fault: read_now
+            .and_then(Result::err)
+            .map(|fault| fault_text(fault, unit))
+            .or(look.fault),
         hint: why.as_ref().map(|(_, hint)| hint.clone()),
         why: why.map(|(why, _)| why),
         alarms: alarms(device, spec, &now.alarms),
@@ -66,6 +70,22 @@ pub(super) async fn explain(
         device_state: its.map_or("unknown", |its| its.state.as_str()).to_owned(),
         bus: bus_name,
     })
+}
+
+/// The name of the bus or host that a device is on, what that is, and the unit id there.
+fn on(handles: &Handles, device: &DeviceConfig) -> (String, String, u8) {
+    match device.place {
+        Place::Bus { bus, unit } => {
+            let bus = handles.config.buses.get(bus);
+            let name = bus.map(|bus| bus.name.clone()).unwrap_or_default();
+            (name, bus.map(|bus| bus.endpoint.to_string()).unwrap_or_default(), unit.0)
+        }
+        Place::Host { host } => {
+            let host = handles.config.hosts.get(host);
+            let url = host.map(crate::config::HostConfig::url).unwrap_or_default();
+            (url, "coap".to_owned(), NO_UNIT.0)
+        }
+    }
 }
 
 fn at(read: ReadRequest) -> Address {
@@ -94,6 +114,7 @@ fn data_text(source: &SignalSource) -> String {
         SignalSource::RegisterBits { first, last, .. } => {
             format!("bits {first} to {last} of the register")
         }
+        SignalSource::Payload { .. } => explain_resource::data_text(source),
         SignalSource::Parser { .. } => "as the profile's parser gives it".to_owned(),
     }
 }
@@ -147,6 +168,10 @@ fn why(
     let unit = device.map_or(0, |device| device.unit);
     let bus = device.map_or("", |device| &device.bus);
     let (why, hint) = match cause {
+        Cause::NoAnswer if unit == NO_UNIT.0 => (
+            "the device does not answer".to_owned(),
+            "see whether it has power and is on the network".to_owned(),
+        ),
         Cause::NoAnswer => (
             fault_text(Fault::NoAnswer, unit),
             format!(
@@ -154,8 +179,13 @@ fn why(
             ),
         ),
         Cause::LinkDown => (
-            format!("bus `{bus}` cannot be reached"),
+            format!("`{bus}` cannot be reached"),
             "see cable, port and address; `fieldgate status` says more".to_owned(),
+        ),
+        Cause::Malformed if unit == NO_UNIT.0 => (
+            "the payload is not what the profile says, or the answer breaks the protocol"
+                .to_owned(),
+            format!("`fieldgate trace {bus}` shows the datagrams"),
         ),
         Cause::Malformed => (
             "the answer breaks the protocol, or its bytes are not what the type allows".to_owned(),
@@ -184,6 +214,9 @@ fn why(
             "`fieldgate check` says where".to_owned(),
         ),
         Cause::Exception(code) => exception(code, unit),
+        Cause::Refused(code) => {
+            (explain_resource::refusal(code), explain_resource::refusal_hint(code).to_owned())
+        }
     };
     Some((why, hint))
 }

@@ -53,6 +53,9 @@ pub(crate) enum TraceLine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TracedFrame {
     pub(crate) bus: String,
+    /// Whom from or to, where one socket serves all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) peer: Option<String>,
     pub(crate) framing: FramingName,
     pub(crate) is_sent: bool,
     /// RFC 3339, UTC, milliseconds.
@@ -75,6 +78,8 @@ pub(crate) enum FramingName {
     Rtu,
     /// By colon and line end.
     Ascii,
+    /// Each datagram is one message.
+    Coap,
 }
 
 /// All about one signal.

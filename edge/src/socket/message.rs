@@ -52,6 +52,20 @@ pub(crate) enum Ask {
         /// Which.
         signal: String,
     },
+    /// How the uplink is.
+    Sync,
+    /// The commands of the cloud that arrived last.
+    #[serde(rename_all = "snake_case")]
+    Commands {
+        /// How many.
+        count: u32,
+    },
+    /// One command of the cloud.
+    #[serde(rename_all = "snake_case")]
+    Command {
+        /// Its id.
+        id: String,
+    },
     /// The frames on the buses, until the connection is closed.
     #[serde(rename_all = "snake_case")]
     Trace {
@@ -63,6 +77,20 @@ pub(crate) enum Ask {
     Take {
         /// Which.
         bus: String,
+    },
+    /// The frames that a parser keeps.
+    #[serde(rename_all = "snake_case")]
+    ParserFrames {
+        /// Its file.
+        file: String,
+    },
+    /// Take a parser's file anew.
+    #[serde(rename_all = "snake_case")]
+    ParserReload {
+        /// Its file.
+        file: String,
+        /// Even if it fails on frames that the present one does not fail on.
+        force: bool,
     },
     /// Values as they come in, until the connection is closed.
     #[serde(rename_all = "snake_case")]
@@ -154,6 +182,30 @@ pub(crate) struct WriteDone {
     pub(crate) read_back: Option<serde_json::Value>,
 }
 
+/// The answer to [`Ask::ParserReload`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ParserReloaded {
+    pub(crate) file: String,
+    pub(crate) reloaded: bool,
+    /// Frames that were kept to compare on.
+    pub(crate) frames: usize,
+    pub(crate) compared: usize,
+    /// Frames with the same outcome.
+    pub(crate) same: usize,
+    pub(crate) differences: Vec<Difference>,
+    /// Why it was refused, or would have been.
+    pub(crate) failures: Vec<String>,
+}
+
+/// A signal whose value is another one by the new file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Difference {
+    pub(crate) frame: String,
+    pub(crate) signal: String,
+    pub(crate) old: String,
+    pub(crate) new: String,
+}
+
 /// The answer to [`Ask::Status`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
@@ -165,8 +217,23 @@ pub(crate) struct Status {
     pub(crate) alarms: Vec<AlarmNow>,
     pub(crate) devices: Vec<DeviceStatus>,
     pub(crate) buses: Vec<BusStatus>,
+    /// What CoAP has done; none if nothing speaks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) coap: Option<CoapStatus>,
     pub(crate) buffer: BufferStatus,
     pub(crate) cloud: CloudStatus,
+    pub(crate) clock: ClockNow,
+}
+
+/// What is known of the time of day.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ClockNow {
+    /// `believed`, `unset` or `doubted`.
+    pub(crate) system: String,
+    /// The time of day as the gateway would label a sample; none while nobody has told it.
+    pub(crate) utc: Option<String>,
+    /// How often the system clock was stepped since the start.
+    pub(crate) steps: u64,
 }
 
 /// An alarm that is active.
@@ -183,6 +250,7 @@ pub(crate) struct AlarmNow {
 pub(crate) struct DeviceStatus {
     pub(crate) device: String,
     pub(crate) bus: String,
+    /// 0 where there is none.
     pub(crate) unit: u8,
     pub(crate) profile: String,
     pub(crate) state: DeviceState,
@@ -195,8 +263,14 @@ pub(crate) struct DeviceStatus {
     pub(crate) no_answer: u64,
     pub(crate) link_faults: u64,
     pub(crate) malformed: u64,
-    /// Modbus exceptions of all codes.
+    /// Modbus exceptions, or refusals of `CoAP`, of all codes.
     pub(crate) exceptions: u64,
+    /// Resources that tell of their changes by themselves.
+    #[serde(default)]
+    pub(crate) observed: usize,
+    /// What they have told.
+    #[serde(default)]
+    pub(crate) notifications: u64,
     pub(crate) last_good_at: Option<String>,
 }
 
@@ -254,6 +328,31 @@ pub(crate) struct LineStatus {
     pub(crate) stray_bytes: u64,
     /// Exceptions by code.
     pub(crate) exceptions: std::collections::BTreeMap<u8, u64>,
+}
+
+/// What went over all CoAP endpoints since the start, and what devices pushed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct CoapStatus {
+    pub(crate) requests: u64,
+    pub(crate) answers: u64,
+    pub(crate) notifications: u64,
+    pub(crate) datagrams_sent: u64,
+    pub(crate) datagrams_received: u64,
+    pub(crate) retransmissions: u64,
+    pub(crate) timeouts: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) malformed: u64,
+    pub(crate) foreign: u64,
+    pub(crate) observations_lost: u64,
+    /// Pushes that are stored.
+    pub(crate) pushed: u64,
+    pub(crate) push_unknown_peers: u64,
+    pub(crate) push_unknown_paths: u64,
+    pub(crate) push_malformed: u64,
+    /// Told to come back: too many at a time, too often, or no room on disk.
+    pub(crate) push_put_off: u64,
+    /// Samples with a time of their own that had come before.
+    pub(crate) samples_again: u64,
 }
 
 /// The buffer.

@@ -13,14 +13,18 @@
 //! - What is written over it is recorded as an event, with the user id that the kernel vouches for.
 //! - A connection that neither asks nor takes its answer is closed; there is a bounded number.
 
+pub(crate) mod commands;
 mod explain;
+mod explain_resource;
 pub(crate) mod live;
 pub(crate) mod message;
+pub(crate) mod parsers;
 mod raw;
 mod read;
 mod status;
 mod take;
 mod trace;
+pub(crate) mod uplink;
 pub(crate) mod value;
 mod watch;
 mod write;
@@ -175,6 +179,23 @@ async fn answer(peer: &mut Peer, ask: Ask, uid: u32, handles: &Handles) -> io::R
         }
         Ask::Explain { device, signal } => {
             let answer = Answer::from(explain::explain(handles, &device, &signal).await);
+            peer.send(&answer).await
+        }
+        Ask::Sync => peer.send(&Answer::from(uplink::uplink(handles).await)).await,
+        Ask::Commands { count } => {
+            let answer = Answer::from(commands::newest(handles, count).await);
+            peer.send(&answer).await
+        }
+        Ask::Command { id } => {
+            let answer = Answer::from(commands::find(handles, &id).await);
+            peer.send(&answer).await
+        }
+        Ask::ParserFrames { file } => {
+            let answer = Answer::from(parsers::frames(handles, &file).await);
+            peer.send(&answer).await
+        }
+        Ask::ParserReload { file, force } => {
+            let answer = Answer::from(parsers::reload(handles, &file, force, uid).await);
             peer.send(&answer).await
         }
         Ask::Trace { bus } => trace::trace(handles, bus.as_deref(), peer).await,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fieldgate_modbus::exception::Exception;
 use fieldgate_modbus::fault::Fault;
-use fieldgate_modbus::register::{Address, ReadReply, ReadRequest};
+use fieldgate_modbus::register::{Address, ReadReply, ReadRequest, UnitId};
 use fieldgate_modbus::request::{Reply, Request};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(65);
 /// Reads what lies at `address` of a device.
 pub(super) async fn raw(handles: &Handles, name: &str, address: &str) -> Result<RawRead, Refusal> {
     let device = device(handles, name)?;
+    let unit = on_bus(device)?.1;
     let read: ReadRequest =
         address.parse().map_err(|error: fieldgate_modbus::register::AddressError| {
             Refusal::new(error.to_string()).hint(error.hint())
@@ -31,10 +32,18 @@ pub(super) async fn raw(handles: &Handles, name: &str, address: &str) -> Result<
         Ok(ReadReply::Registers(words)) => RawItems::Words(words),
         Ok(ReadReply::Bits(states)) => RawItems::Bits(states),
         Err(Fault::Exception(code)) => RawItems::Exception(code),
-        Err(fault) => return Err(Refusal::new(fault_text(fault, device.unit.0))),
+        Err(fault) => return Err(Refusal::new(fault_text(fault, unit.0))),
     };
     let at = Address { table: read.table, offset: read.start };
-    Ok(RawRead { device: name.to_owned(), unit: device.unit.0, address: at.to_string(), items })
+    Ok(RawRead { device: name.to_owned(), unit: unit.0, address: at.to_string(), items })
+}
+
+/// The bus of a device and its unit there, or that it has none.
+pub(super) fn on_bus(device: &DeviceConfig) -> Result<(usize, UnitId), Refusal> {
+    device.place.bus().ok_or_else(|| {
+        Refusal::new(format!("device `{}` has resources, and no registers", device.name))
+            .hint(format!("`fieldgate read {}` reads its signals", device.name))
+    })
 }
 
 /// One read of a device over its bus, or why it has no turn there.
@@ -44,9 +53,10 @@ pub(super) async fn ask(
     read: ReadRequest,
 ) -> Result<Result<ReadReply, Fault>, Refusal> {
     let stopped = || Refusal::new("the bus has stopped");
-    let bus = handles.buses.get(device.bus).ok_or_else(stopped)?;
+    let (bus, unit) = on_bus(device)?;
+    let bus = handles.buses.get(bus).ok_or_else(stopped)?;
     let (done, answer) = oneshot::channel();
-    let job = Job::Transact { unit: device.unit, request: Request::Read(read), done };
+    let job = Job::Transact { unit, request: Request::Read(read), done };
     let asked = async {
         bus.jobs.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use fieldgate_model::{Cause, Quality, SignalName};
 use fieldgate_rules::decode::decode;
+use fieldgate_rules::payload::{self, Reading};
 use fieldgate_rules::plan::{Image, wanted};
 use fieldgate_rules::signal::{SignalSource, SignalSpec};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::message::{DeviceNow, Refusal, SignalNow};
+use super::raw::on_bus;
 use super::value::{find, sample_now, signal_now};
-use crate::config::DeviceConfig;
+use crate::config::{DeviceConfig, Place};
+use crate::drivers::host::{Ask, HostJob, Payload};
 use crate::drivers::{Class, Job};
 use crate::engine::Snapshot;
 use crate::handles::Handles;
@@ -29,6 +32,9 @@ pub(super) async fn read(
     let device = device(handles, name)?;
     let specs = pick(device, wanted)?;
     let from_parser = |spec: &&SignalSpec| matches!(spec.source, SignalSource::Parser { .. });
+    if let Place::Host { host } = device.place {
+        return read_resources(handles, device, host, &specs).await;
+    }
     let declared: Vec<SignalSpec> =
         specs.iter().copied().filter(|spec| !from_parser(spec)).cloned().collect();
     let image = if declared.is_empty() {
@@ -39,7 +45,9 @@ pub(super) async fn read(
     let at = handles.clock.now();
     let snapshot = handles.engine.snapshot(None).await;
     let now = |spec: &SignalSpec| match spec.source {
-        SignalSource::Parser { .. } => newest(handles, &snapshot, device, spec),
+        SignalSource::Payload { .. } | SignalSource::Parser { .. } => {
+            newest(handles, &snapshot, device, spec)
+        }
         SignalSource::Registers { .. }
         | SignalSource::Bit { .. }
         | SignalSource::RegisterBit { .. }
@@ -118,9 +126,10 @@ async fn ask(
 ) -> Result<Image, Refusal> {
     let stopped = || Refusal::new("the bus has stopped");
     let requests = device.profile.plan_of(&wanted(specs, &[]));
-    let bus = handles.targets.buses.get(device.bus).ok_or_else(stopped)?;
+    let (bus, unit) = on_bus(device)?;
+    let bus = handles.targets.buses.get(bus).ok_or_else(stopped)?;
     let (done, replies) = oneshot::channel();
-    let (unit, class) = (device.unit, Class::Command);
+    let class = Class::Command;
     let job = Job::Read { unit, requests: requests.clone(), class, done };
     let asked = async {
         bus.send(job).await.map_err(|_| stopped())?;
@@ -131,6 +140,86 @@ async fn ask(
             .hint("`fieldgate status` shows why")
     })??;
     Ok(Image::new(requests.into_iter().zip(replies).collect()))
+}
+
+/// Reads the resources that these signals lie in; those of a parser, and those that the device only
+/// pushes, are as they came last.
+async fn read_resources(
+    handles: &Handles,
+    device: &DeviceConfig,
+    host: usize,
+    specs: &[&SignalSpec],
+) -> Result<DeviceNow, Refusal> {
+    let profile = &device.profile;
+    let place = |spec: &SignalSpec| {
+        let (place, resource, _) = profile.picked(spec)?;
+        (!resource.push).then_some(place)
+    };
+    let mut places: Vec<usize> = specs.iter().filter_map(|spec| place(spec)).collect();
+    places.sort_unstable();
+    places.dedup();
+    let payloads = fetch(handles, host, device, &places).await?;
+    let at = handles.clock.now();
+    let readings: Vec<Reading> = places
+        .iter()
+        .zip(&payloads)
+        .flat_map(|(place, payload)| match (profile.resources.get(*place), payload) {
+            (Some(resource), Ok(payload)) => {
+                payload::read(profile, resource, payload.format, &payload.bytes)
+            }
+            (Some(_) | None, Ok(_) | Err(_)) => Vec::new(),
+        })
+        .collect();
+    let snapshot = handles.engine.snapshot(None).await;
+    let now = |spec: &SignalSpec| {
+        let Some(place) = place(spec) else { return newest(handles, &snapshot, device, spec) };
+        let failed = places.iter().zip(&payloads).find_map(|(known, payload)| {
+            (*known == place).then(|| payload.as_ref().err().copied()).flatten()
+        });
+        let signal = profile.signal(&spec.name).map(|(signal, _)| signal);
+        let its = readings.iter().rev().find(|reading| Some(reading.signal) == signal);
+        match (failed, its.map(|reading| &reading.value)) {
+            (Some(cause), _) => signal_now(spec, None, Quality::Bad(cause), Some(at)),
+            (None, Some(Ok(value))) => signal_now(spec, Some(value), Quality::Good, Some(at)),
+            (None, Some(Err(unread))) => {
+                signal_now(spec, None, Quality::Bad(unread.cause), Some(at))
+            }
+            // This time the device did not speak of it.
+            (None, None) => newest(handles, &snapshot, device, spec),
+        }
+    };
+    Ok(DeviceNow {
+        device: device.name.to_string(),
+        signals: specs.iter().map(|spec| now(spec)).collect(),
+        polled: specs
+            .iter()
+            .filter(|spec| place(spec).is_none())
+            .map(|spec| spec.name.to_string())
+            .collect(),
+    })
+}
+
+/// Asks a host for resources of a device, by their places in its profile.
+pub(super) async fn fetch(
+    handles: &Handles,
+    host: usize,
+    device: &DeviceConfig,
+    places: &[usize],
+) -> Result<Vec<Result<Payload, Cause>>, Refusal> {
+    let stopped = || Refusal::new("the host's task has stopped");
+    let resources = places.iter().filter_map(|place| device.profile.resources.get(*place));
+    let asks = resources.map(Ask::of).collect();
+    let jobs = handles.targets.hosts.get(host).ok_or_else(stopped)?;
+    let (done, payloads) = oneshot::channel();
+    let asked = async {
+        let job = HostJob::Fetch { asks, class: Class::Command, done };
+        jobs.send(job).await.map_err(|_| stopped())?;
+        payloads.await.map_err(|_| stopped())
+    };
+    timeout(READ_PATIENCE, asked).await.map_err(|_| {
+        Refusal::new("its turn at the host did not come in time")
+            .hint("`fieldgate status` shows why")
+    })?
 }
 
 /// A parser's signal as the last poll brought it.

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use fieldgate_modbus::client::LineCounters;
 use fieldgate_model::{DeviceName, Millis, Quality};
+use fieldgate_protocol::clock::SystemClock;
 use fieldgate_rules::schedule::{BreakerState, Permille};
 
 use super::message::{
-    AlarmNow, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, LineStatus, Status,
+    AlarmNow, BufferStatus, BusStatus, ClockNow, CloudStatus, CoapStatus, DeviceState,
+    DeviceStatus, LineStatus, Status,
 };
 use super::value::{find, rfc3339, utc_of};
 use crate::config::DeviceConfig;
+use crate::drivers::host::Endpoints;
 use crate::drivers::{self, LinkState};
 use crate::engine::Snapshot;
 use crate::handles::Handles;
@@ -22,8 +25,7 @@ const FAILING_POLLS: u64 = 3;
 /// The status of the whole gateway.
 pub(super) async fn status(handles: &Handles) -> Status {
     let snapshot = handles.engine.snapshot(None).await;
-    let buses: Vec<drivers::BusStatus> =
-        handles.buses.iter().map(|bus| bus.status.borrow().clone()).collect();
+    let buses = handles.line_status();
     let buffer = handles.buffer.borrow().clone();
     let up = handles.clock.now().since(handles.started);
     let written = written();
@@ -35,6 +37,7 @@ pub(super) async fn status(handles: &Handles) -> Status {
         alarms: snapshot.alarms.iter().map(alarm).collect(),
         devices: devices(handles, &buses, &snapshot),
         buses: buses.iter().map(bus).collect(),
+        coap: handles.endpoints.as_ref().map(|endpoints| coap(handles, endpoints, &snapshot)),
         buffer: BufferStatus {
             bytes: buffer.bytes,
             max_bytes: buffer.max_bytes,
@@ -47,6 +50,7 @@ pub(super) async fn status(handles: &Handles) -> Status {
             failing: buffer.failing,
         },
         cloud: cloud(handles),
+        clock: clock(handles),
     };
     status.wrong = wrong(&status, &snapshot);
     status
@@ -115,6 +119,35 @@ fn line(counters: &LineCounters) -> LineStatus {
     }
 }
 
+fn coap(handles: &Handles, endpoints: &Endpoints, snapshot: &Snapshot) -> CoapStatus {
+    let pushes = *handles.pushes.borrow();
+    let mut sum = CoapStatus {
+        pushed: pushes.stored,
+        push_unknown_peers: pushes.unknown_peers,
+        push_unknown_paths: pushes.unknown_paths,
+        push_malformed: pushes.malformed,
+        push_put_off: pushes.put_off,
+        samples_again: snapshot.duplicates,
+        ..CoapStatus::default()
+    };
+    for counters in endpoints.iter().map(crate::drivers::coap::Endpoint::counters) {
+        sum.requests += counters.requests;
+        sum.answers += counters.answers;
+        sum.notifications += counters.notifications;
+        sum.datagrams_sent += counters.datagrams_sent;
+        sum.datagrams_received += counters.datagrams_received;
+        sum.retransmissions += counters.retransmissions;
+        sum.timeouts += counters.timeouts;
+        sum.duplicates += counters.duplicates;
+        sum.malformed += counters.malformed;
+        sum.foreign += counters.foreign;
+        sum.observations_lost += counters.observations_lost;
+        sum.push_unknown_peers += counters.unknown_peers;
+        sum.push_put_off += counters.overload;
+    }
+    sum
+}
+
 fn devices(
     handles: &Handles,
     buses: &[drivers::BusStatus],
@@ -139,7 +172,9 @@ fn devices(
                 bus: bus.name.clone(),
                 unit: on_it.unit.0,
                 profile: config.profile.id(),
-                state: state(config, bus.link, polled, now),
+                state: state(config, bus.link, on_it, now),
+                observed: on_it.observed,
+                notifications: on_it.notifications,
                 bad_signals: bad_by_device.get(&config.name).copied().unwrap_or(0),
                 signals: config.profile.signals.len(),
                 polls: polled.polls,
@@ -173,6 +208,8 @@ fn broken(device: &crate::config::BrokenDevice) -> DeviceStatus {
         link_faults: 0,
         malformed: 0,
         exceptions: 0,
+        observed: 0,
+        notifications: 0,
         last_good_at: None,
     }
 }
@@ -180,15 +217,19 @@ fn broken(device: &crate::config::BrokenDevice) -> DeviceStatus {
 fn state(
     config: &DeviceConfig,
     link: LinkState,
-    polled: &fieldgate_rules::schedule::PollSnapshot,
+    on_it: &drivers::DeviceStatus,
     now: Millis,
 ) -> DeviceState {
+    let polled = &on_it.polled;
     match (link, polled.breaker) {
         (LinkState::Down, _) => DeviceState::LinkDown,
         (LinkState::Untried | LinkState::Up, BreakerState::Open) => DeviceState::Silent,
         (LinkState::Taken { .. }, _)
         | (LinkState::Untried | LinkState::Up, BreakerState::Untried) => DeviceState::Waiting,
         (LinkState::Untried | LinkState::Up, BreakerState::Closed) => {
+            if on_it.observed > 0 {
+                return DeviceState::Ok;
+            }
             let patience = Millis(config.every.0 * FAILING_POLLS) + Millis::from_secs(1);
             match polled.last_good_at {
                 Some(at) if now.since(at) <= patience => DeviceState::Ok,
@@ -218,6 +259,17 @@ fn cloud(handles: &Handles) -> CloudStatus {
     }
 }
 
+fn clock(handles: &Handles) -> ClockNow {
+    let known = *handles.time.status.borrow();
+    let system = match known.system {
+        SystemClock::Unset => "unset",
+        SystemClock::Doubted => "doubted",
+        SystemClock::Believed => "believed",
+    };
+    let utc = known.offset.map(|offset| rfc3339(offset + handles.clock.now()));
+    ClockNow { system: system.to_owned(), utc, steps: known.steps }
+}
+
 /// What is wrong, the worst first: what loses data, what brings none, what waits.
 fn wrong(status: &Status, snapshot: &Snapshot) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -239,10 +291,13 @@ fn wrong(status: &Status, snapshot: &Snapshot) -> Vec<String> {
                 wrong.push(format!("device `{name}` does not run: its configuration is wrong"));
             }
             DeviceState::LinkDown => {
-                wrong.push(format!("device `{name}`: bus `{bus}` cannot be reached"));
+                wrong.push(format!("device `{name}`: `{bus}` cannot be reached"));
             }
             DeviceState::Silent => {
-                wrong.push(format!("device `{name}`: unit {} does not answer", device.unit));
+                wrong.push(match device.unit {
+                    0 => format!("device `{name}` does not answer"),
+                    unit => format!("device `{name}`: unit {unit} does not answer"),
+                });
             }
             DeviceState::Failing => {
                 wrong.push(format!("device `{name}` answers, but gives no data"));
@@ -264,6 +319,14 @@ fn wrong(status: &Status, snapshot: &Snapshot) -> Vec<String> {
     match cloud.state.as_str() {
         "no_identity" => wrong.push("no credentials for the cloud, working alone".to_owned()),
         "disconnected" | "connected" => wrong.push("the cloud is not reached".to_owned()),
+        _ => {}
+    }
+    match (status.clock.system.as_str(), &status.clock.utc) {
+        ("unset", None) => wrong.push("nobody has set the clock since power-up".to_owned()),
+        ("doubted", _) => {
+            let known = status.clock.utc.as_deref().unwrap_or("unknown");
+            wrong.push(format!("the system clock cannot be right, it is {known}"));
+        }
         _ => {}
     }
     if cloud.contested {

@@ -12,8 +12,9 @@ use super::message::{Refusal, WriteAsk, WriteDone};
 use super::read;
 use super::trace::framing;
 use super::value::{json, spaced};
-use crate::command::{self, Wanted, WriteError};
-use crate::config::DeviceConfig;
+use crate::command::{self, Sent, Wanted, WriteError};
+use crate::config::{DeviceConfig, Place};
+use crate::drivers::host::HostWrite;
 use crate::handles::Handles;
 
 /// From when on a write must not reach the wire any more: a person who waits longer has turned to
@@ -56,7 +57,10 @@ pub(super) async fn write(
         signal: ask.signal,
         value: json(&value),
         unit: spec.unit.clone(),
-        request: describe(&written.request),
+        request: match &written.request {
+            Sent::Registers(request) => describe(request),
+            Sent::Resource(write) => describe_resource(write),
+        },
         frame: frame(handles, device, &written.request),
         done: !ask.dry_run,
         read_back: written.read_back.as_ref().map(json),
@@ -65,16 +69,24 @@ pub(super) async fn write(
 
 /// The request as its bytes go over the wire, in hex. The transaction id of Modbus TCP counts up, so
 /// another one stands there then.
-fn frame(handles: &Handles, device: &DeviceConfig, request: &WriteRequest) -> String {
-    let Some(bus) = handles.config.buses.get(device.bus) else { return String::new() };
+fn frame(handles: &Handles, device: &DeviceConfig, request: &Sent) -> String {
+    let (request, bus, unit) = match (request, device.place) {
+        (Sent::Registers(request), Place::Bus { bus, unit }) => (request, bus, unit),
+        // Message id and token count up, and the payload is what matters.
+        (Sent::Resource(write), _) => return spaced(&write.payload),
+        (Sent::Registers(_), Place::Host { .. }) => return String::new(),
+    };
+    let Some(bus) = handles.config.buses.get(bus) else { return String::new() };
     let framing = match framing(&bus.endpoint) {
         FramingName::Tcp => Framing::Tcp,
         FramingName::Rtu => Framing::Rtu,
+        // No bus has it.
+        FramingName::Coap => return String::new(),
         FramingName::Ascii => Framing::Ascii,
     };
     let request = Request::Write(request.clone());
     let mut bytes = Vec::new();
-    let encoded = encode(framing, 1, device.unit, &mut bytes, |pdu| encode_request(&request, pdu));
+    let encoded = encode(framing, 1, unit, &mut bytes, |pdu| encode_request(&request, pdu));
     // What the protocol cannot carry was refused before.
     if encoded.is_ok() { spaced(&bytes) } else { String::new() }
 }
@@ -135,6 +147,17 @@ fn value(text: &str, spec: &SignalSpec) -> Result<Value, Refusal> {
             })
         }
     }
+}
+
+/// The same of a resource: `PUT /led text "1"`.
+fn describe_resource(write: &HostWrite) -> String {
+    let HostWrite { method, path, query, format, payload } = write;
+    let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+    let payload = match str::from_utf8(payload) {
+        Ok(text) => text.to_owned(),
+        Err(_) => spaced(payload),
+    };
+    format!("{method} /{}{query} {format} = {payload}", path.join("/"))
 }
 
 /// A request for people who compare it with a manual.

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use fieldgate_model::{
-    Cursor, Digest, Event, EventRecord, IncarnationId, Millis, Position, Stream, TimeSource,
-    Welcome,
-};
+use fieldgate_model::{Cursor, Digest, IncarnationId, Millis, Position, Stream, Welcome};
 use fieldgate_protocol::Verdict;
-use fieldgate_wire::{DecodeError, DownKind};
+use fieldgate_protocol::uplink::SessionState;
+use fieldgate_wire::{DecodeError, DownKind, Refuse};
 
+use super::doubt::ASK_EVERY;
+use super::status::PauseStatus;
 use super::task::{SyncError, Task};
 use crate::buffer::BufferError;
+use crate::clock::CloudWord;
 use crate::journal::JournalError;
 
 /// Longest a watch may be asked for at once; who still looks asks again.
 const WATCH_MAX: Millis = Millis::from_secs(300);
-/// How often the owner's time of day is worth an event.
-const ANCHOR_EVERY: Millis = Millis::from_secs(3600);
 
 impl Task {
     pub(super) async fn handle_message(
@@ -36,8 +35,7 @@ impl Task {
                 let Cursor { incarnation, stream, committed, .. } = ack.cursor;
                 let chain_here = self.setup.buffer.chain_at(incarnation, stream, committed).await?;
                 self.sender.handle_ack(ack.cursor, ack.releasable, chain_here, now);
-                let utc = self.setup.clock.utc();
-                self.outputs.status.send_modify(|status| status.acked_at = Some(utc));
+                self.note_ack(&ack.cursor);
             }
             DownKind::Need => {
                 let need = fieldgate_wire::decode_need(payload)?;
@@ -48,14 +46,16 @@ impl Task {
             DownKind::Pause => {
                 let pause = fieldgate_wire::decode_pause(payload)?;
                 self.judge(&pause.owner)?;
-                tracing::warn!(reason = ?pause.reason, "the cloud asks for a pause");
+                tracing::warn!(reason = pause.reason.as_str(), "the cloud asks for a pause");
                 self.sender.handle_pause(pause.retry_after, now);
+                let until = self.utc() + pause.retry_after;
+                self.pause = Some(PauseStatus { reason: pause.reason, until });
             }
             DownKind::Command => {
                 let message = fieldgate_wire::decode_command(payload)?;
                 self.judge(&message.owner)?;
                 // Before the Welcome nobody has said whether our identity is in doubt.
-                if self.contested || self.setup.withheld || !self.sender.is_live() {
+                if self.is_doubted() || !self.sender.is_live() {
                     tracing::warn!(command = %message.command.id, "withheld");
                 } else if self.outputs.commands.try_send(message.command).is_err() {
                     tracing::warn!("too many commands at once, the owner will send them again");
@@ -68,11 +68,50 @@ impl Task {
                 let left = Millis(u64::try_from(left).unwrap_or(0)).min(WATCH_MAX);
                 self.watched_until = Some(now + left);
             }
+            DownKind::Refuse => {
+                let refuse = fieldgate_wire::decode_refuse(payload)?;
+                self.judge(&refuse.owner)?;
+                self.handle_refuse(&refuse).await?;
+            }
         }
         Ok(())
     }
 
+    /// Finds the batch in flight that is never taken; it is named by its bytes.
+    async fn handle_refuse(&mut self, refuse: &Refuse) -> Result<(), SyncError> {
+        for (incarnation, stream, first) in self.sender.in_flight() {
+            let body = self.setup.buffer.load(incarnation, stream, first).await?;
+            let is_it = |body: &[u8]| fieldgate_wire::message_digest(body) == refuse.message;
+            if body.is_some_and(|(body, _)| is_it(&body)) {
+                let reason = refuse.reason.as_str();
+                tracing::error!(%incarnation, first = first.0, reason, "the cloud refuses a batch");
+                self.sender.handle_refused(incarnation, stream, first, self.setup.clock.now());
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// How long the batch was on its way that an Ack now covers.
+    fn note_ack(&mut self, cursor: &Cursor) {
+        let (utc, now) = (self.setup.clock.utc(), self.now());
+        let arrived = self.transit.take_if(|transit| {
+            (transit.incarnation, transit.stream) == (cursor.incarnation, cursor.stream)
+                && transit.next <= cursor.committed
+        });
+        self.outputs.status.send_modify(|status| {
+            status.acked_at = Some(utc);
+            if let Some(transit) = arrived {
+                status.ack_after = Some(now.since(transit.sent_at));
+            }
+        });
+    }
+
     async fn handle_welcome(&mut self, welcome: Welcome) -> Result<(), Refused> {
+        // One that comes twice or late tells what was true before.
+        if self.sender.session() != SessionState::Greeting {
+            return self.judge(&welcome.owner);
+        }
         match self.fence.judge_welcome(&welcome.owner) {
             Verdict::Stale => return Err(Refused::Stale),
             Verdict::Current => {}
@@ -81,7 +120,7 @@ impl Task {
                 self.fence = fence;
             }
         }
-        self.anchor(&welcome).await;
+        self.anchor(&welcome);
         let mut chains: BTreeMap<(IncarnationId, Stream, Position), Option<Digest>> =
             BTreeMap::new();
         for cursor in &welcome.cursors {
@@ -99,26 +138,26 @@ impl Task {
             );
         }
         self.contested = welcome.contested;
+        self.settle_doubt(&welcome).await?;
+        self.ask_at = self.now() + ASK_EVERY;
         self.sender.handle_welcome(&welcome, chain_at);
+        self.pause = None;
         self.shown_until = None;
         self.show(None).await;
         Ok(())
     }
 
-    /// Carries the owner's time of day on the monotonic clock, and notes it now and then.
-    async fn anchor(&mut self, welcome: &Welcome) {
-        let now = self.now();
+    /// Carries the owner's time of day on the monotonic clock, and tells the timekeeper.
+    fn anchor(&self, welcome: &Welcome) {
+        let (now, greeted) = (self.now(), self.sender.greeted_at());
         // Counted from the Hello, which the owner's clock was read after: a Welcome that was long on
         // its way can make a command expire early, never late.
-        self.outputs.utc_offset.send_replace(Some(welcome.utc - self.sender.greeted_at()));
-        if self.anchored_at.is_none_or(|at| now.since(at) >= ANCHOR_EVERY) {
-            self.anchored_at = Some(now);
-            let event = Event::Anchor {
-                utc: welcome.utc + now.since(self.sender.greeted_at()),
-                error: now.since(self.sender.greeted_at()),
-                source: TimeSource::Cloud,
-            };
-            self.setup.engine.record(EventRecord { at: now, event }).await;
+        self.outputs.utc_offset.send_replace(Some(welcome.utc - greeted));
+        // The owner's clock was read somewhere on the way there and back: half of it is the error.
+        let half = Millis(now.since(greeted).0.div_ceil(2));
+        let word = CloudWord { utc: welcome.utc + half, error: half + Millis(1), at: now };
+        if self.setup.time.words.try_send(word).is_err() {
+            tracing::debug!("the timekeeper has enough to do; the next Welcome tells it");
         }
     }
 

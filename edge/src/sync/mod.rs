@@ -8,20 +8,24 @@
 //! - The disk is the queue: nothing here waits for the cloud but the buffer's own rows.
 
 mod credentials;
+mod doubt;
 mod incoming;
 mod mqtt;
 mod outgoing;
 mod present;
+mod status;
 mod task;
+mod trust;
 
-use fieldgate_model::{BootId, Catalogue, Command, UtcMillis};
+use fieldgate_model::{BootId, Catalogue, Command, Doubt};
 use fieldgate_protocol::Fence;
 use tokio::sync::{mpsc, watch};
 
 pub use self::credentials::{Credentials, CredentialsError};
+pub use self::status::{LineStatus, PauseStatus, SyncStatus};
 pub use self::task::run;
 use crate::buffer::Buffer;
-use crate::clock::Clock;
+use crate::clock::{Clock, TimeHandle};
 use crate::command::{Answered, UtcOffset};
 use crate::config::CloudUrl;
 use crate::engine::Engine;
@@ -39,8 +43,10 @@ pub struct SyncSetup {
     pub journal: Journal,
     /// The fence as it was stored.
     pub fence: Fence,
-    /// The journal was lost: no command may run.
-    pub withheld: bool,
+    /// Why no command may run, if there is a reason.
+    pub doubt: Option<Doubt>,
+    /// Samples a second of a backlog.
+    pub history_rate: u64,
     /// The newest values.
     pub engine: Engine,
     /// The signals in force.
@@ -49,6 +55,8 @@ pub struct SyncSetup {
     pub boot: BootId,
     /// The clock.
     pub clock: Clock,
+    /// Who is told the owner's time of day.
+    pub time: TimeHandle,
 }
 
 /// Where the sync task's findings go.
@@ -61,30 +69,4 @@ pub struct SyncOutputs {
     pub utc_offset: watch::Sender<UtcOffset>,
     /// For screens and metrics.
     pub status: watch::Sender<SyncStatus>,
-}
-
-/// How the uplink is.
-#[expect(clippy::struct_excessive_bools, reason = "independent findings, shown as they are")]
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SyncStatus {
-    /// A connection stands.
-    pub connected: bool,
-    /// The owner has welcomed us on it.
-    pub welcomed: bool,
-    /// The owner doubts our identity: commands wait.
-    pub contested: bool,
-    /// The journal was lost: no command runs.
-    pub withheld: bool,
-    /// Sealed records that the cloud has not committed.
-    pub backlog: u64,
-    /// Records sealed so far, over all streams that are held, as far as this task knows.
-    pub sealed: u64,
-    /// Batches sent since the start, resends included.
-    pub batches_sent: u64,
-    /// Down messages that could not be decoded.
-    pub malformed: u64,
-    /// Down messages that were not from the owner.
-    pub stale: u64,
-    /// When the cloud last acknowledged something.
-    pub acked_at: Option<UtcMillis>,
 }

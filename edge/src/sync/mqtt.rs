@@ -11,14 +11,16 @@
 use std::time::Duration;
 
 use fieldgate_model::{GatewayId, Millis};
-use fieldgate_protocol::Backoff;
+use fieldgate_protocol::Reconnect;
 use fieldgate_wire::{DownKind, MESSAGE_BYTES_MAX, UpKind, down_filter, parse_down, up_topic};
+use rumqttc::Transport;
 use rumqttc::{AsyncClient, ConnectReturnCode, Event, EventLoop, MqttOptions, Packet, QoS};
-use rumqttc::{TlsConfiguration, Transport};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::credentials::Credentials;
+use super::trust::{self, TrustError};
+use crate::clock::{Clock, ClockStatus};
 use crate::config::CloudUrl;
 
 /// Messages the client may hold: the sender's window of 16, and as many of everything else.
@@ -31,9 +33,6 @@ const PACKET_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// TCP, TLS and CONNACK together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-const RECONNECT_MIN: Millis = Millis(500);
-/// A gateway is back soon after its cloud is, and a thousand of them knock 70 times a second.
-const RECONNECT_MAX: Millis = Millis(15_000);
 
 /// What the transport tells.
 #[derive(Debug)]
@@ -83,6 +82,8 @@ impl Publisher {
 pub(super) struct LinkSetup {
     pub(super) url: CloudUrl,
     pub(super) credentials: Credentials,
+    /// Whether anyone has set the clock yet.
+    pub(super) clock: watch::Receiver<ClockStatus>,
 }
 
 /// Keeps a connection for as long as `events` has a reader. A message on `rebuild` ends the
@@ -92,13 +93,19 @@ pub(super) async fn run(
     events: mpsc::Sender<LinkEvent>,
     mut rebuild: mpsc::Receiver<()>,
 ) {
-    let mut backoff = Backoff::new(RECONNECT_MIN, RECONNECT_MAX);
+    let clock = Clock;
+    let mut reconnect = Reconnect::default();
     loop {
-        let (client, mut connection) = AsyncClient::new(options(&setup), QUEUE_MAX);
-        let publisher = Publisher { client, gateway: setup.credentials.gateway.clone() };
-        let ended = tokio::select! {
-            ended = serve(publisher, &mut connection, &events, &mut backoff) => ended,
-            Some(()) = rebuild.recv() => Err("it was silent for too long".to_owned()),
+        let ended = match options(&setup) {
+            Err(error) => Err(crate::telemetry::chain(&error)),
+            Ok(options) => {
+                let (client, mut connection) = AsyncClient::new(options, QUEUE_MAX);
+                let publisher = Publisher { client, gateway: setup.credentials.gateway.clone() };
+                tokio::select! {
+                    ended = serve(publisher, &mut connection, &events, &mut reconnect) => ended,
+                    Some(()) = rebuild.recv() => Err("it was silent for too long".to_owned()),
+                }
+            }
         };
         match ended {
             Ok(()) => return,
@@ -107,7 +114,7 @@ pub(super) async fn run(
         if events.send(LinkEvent::Down).await.is_err() {
             return;
         }
-        sleep(jittered(backoff.fail())).await;
+        sleep(jittered(reconnect.handle_down(clock.now()))).await;
         // A wish for a rebuild that came meanwhile is fulfilled by the next client.
         while rebuild.try_recv().is_ok() {}
     }
@@ -122,7 +129,7 @@ async fn serve(
     publisher: Publisher,
     connection: &mut EventLoop,
     events: &mpsc::Sender<LinkEvent>,
-    backoff: &mut Backoff,
+    reconnect: &mut Reconnect,
 ) -> Result<(), String> {
     loop {
         let event = match timeout(CONNECT_TIMEOUT + KEEP_ALIVE * 2, connection.poll()).await {
@@ -132,7 +139,7 @@ async fn serve(
         };
         let event = match event {
             Event::Incoming(Packet::ConnAck(ack)) if ack.code == ConnectReturnCode::Success => {
-                backoff.succeed();
+                reconnect.handle_up(Clock.now());
                 let filter = down_filter(&publisher.gateway);
                 publisher
                     .client
@@ -158,7 +165,7 @@ async fn serve(
     }
 }
 
-fn options(setup: &LinkSetup) -> MqttOptions {
+fn options(setup: &LinkSetup) -> Result<MqttOptions, TrustError> {
     let id = setup.credentials.gateway.as_str();
     let mut options = MqttOptions::new(id, setup.url.host.clone(), setup.url.port);
     options
@@ -167,20 +174,23 @@ fn options(setup: &LinkSetup) -> MqttOptions {
         .set_keep_alive(KEEP_ALIVE)
         .set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX);
     if setup.url.tls {
-        options.set_transport(Transport::Tls(TlsConfiguration::Simple {
-            ca: setup.credentials.ca.clone().into_bytes(),
-            alpn: None,
-            client_auth: None,
-        }));
+        let trusted = trust::believing(&setup.credentials.ca, setup.clock.clone())?;
+        options.set_transport(Transport::Tls(trusted));
     }
-    options
+    Ok(options)
 }
 
 /// Between three quarters and five quarters of `delay`: a thousand gateways that lost their cloud
 /// together must not come back together.
 fn jittered(delay: Millis) -> Duration {
-    let mut byte = [0];
-    // Without a random byte the delay is merely exact.
-    let random = if getrandom::fill(&mut byte).is_ok() { byte[0] } else { 128 };
-    Duration::from_millis(delay.0 * 3 / 4 + delay.0 * u64::from(random) / 512)
+    Duration::from_millis(delay.0 * 3 / 4 + random_share(Millis(delay.0 / 2)).0)
+}
+
+/// A random part of `whole`.
+pub(super) fn random_share(whole: Millis) -> Millis {
+    let mut bytes = [0; 2];
+    // Without randomness the middle has to do.
+    let random =
+        if getrandom::fill(&mut bytes).is_ok() { u16::from_be_bytes(bytes) } else { u16::MAX / 2 };
+    Millis(whole.0 * u64::from(random) / u64::from(u16::MAX))
 }

@@ -1,12 +1,12 @@
 //! What goes to the cloud: the machine's effects, one after another, and what is shown live.
 
 use fieldgate_model::{
-    Batch, CatalogueId, Content, Hello, IncarnationId, Millis, Position, Stream,
+    Batch, CatalogueId, Content, Gap, GapReason, Hello, IncarnationId, Millis, Position, Stream,
 };
 use fieldgate_protocol::uplink::SenderEffect;
 use fieldgate_wire::UpKind;
 
-use super::task::{SyncError, Task};
+use super::task::{SyncError, Task, Transit};
 
 impl Task {
     pub(super) async fn drain(&mut self) -> Result<(), SyncError> {
@@ -16,20 +16,17 @@ impl Task {
                 SenderEffect::Send { incarnation, stream, first } => {
                     self.send_batch(incarnation, stream, first).await?;
                 }
-                SenderEffect::SendGap { incarnation, stream, first, next } => {
-                    self.send_gap(incarnation, stream, first, next).await?;
+                SenderEffect::SendGap { incarnation, stream, first, next, reason } => {
+                    self.send_gap((incarnation, stream), (first, next), reason).await?;
                 }
                 SenderEffect::Release { incarnation, stream, before } => {
                     self.setup.buffer.release(incarnation, stream, before).await?;
                 }
-                SenderEffect::Reincarnate(incarnation) => {
-                    tracing::error!(%incarnation, "the cloud holds another history under this name");
-                    self.setup.buffer.reincarnate(incarnation).await?;
-                    self.sender.handle_lines(self.setup.buffer.lines().borrow().clone());
-                    self.sender.handle_reincarnated(self.setup.clock.now());
-                }
+                SenderEffect::Reincarnate(incarnation) => self.fork(incarnation).await?,
                 SenderEffect::Rebuild => {
                     self.publisher = None;
+                    self.outputs.status.send_modify(|status| status.rebuilt += 1);
+                    tracing::warn!("the cloud is silent, the client is built anew");
                     if self.rebuild.try_send(()).is_err() {
                         tracing::debug!("a rebuild is under way already");
                     }
@@ -40,6 +37,7 @@ impl Task {
     }
 
     fn greet(&self) {
+        let now = self.now();
         let hello = Hello {
             gateway: self.setup.credentials.gateway.clone(),
             boot: self.setup.boot,
@@ -51,8 +49,9 @@ impl Task {
             open_commands: 0,
             generation: 0,
             software: concat!("fieldgate/", env!("CARGO_PKG_VERSION")).to_owned(),
-            at: self.now(),
-            utc: Some(self.setup.clock.utc()),
+            at: now,
+            utc: self.setup.time.status.borrow().offset.map(|offset| offset + now),
+            doubt: self.doubt,
         };
         self.publish(UpKind::Hello, fieldgate_wire::encode_hello(&hello));
     }
@@ -70,6 +69,7 @@ impl Task {
         };
         if self.publish(UpKind::Batch, body) {
             self.outputs.status.send_modify(|status| status.batches_sent += 1);
+            self.transit.get_or_insert(Transit { incarnation, stream, next, sent_at: now });
         }
         self.sender.handle_sent(incarnation, stream, (first, next), now);
         Ok(())
@@ -77,17 +77,23 @@ impl Task {
 
     async fn send_gap(
         &mut self,
-        incarnation: IncarnationId,
-        stream: Stream,
-        first: Position,
-        next: Position,
+        (incarnation, stream): (IncarnationId, Stream),
+        (first, next): (Position, Position),
+        mut reason: GapReason,
     ) -> Result<(), SyncError> {
+        let now = self.now();
         let chain = self.setup.buffer.chain_at(incarnation, stream, next).await?;
-        let gap = self.setup.buffer.lost(incarnation, stream).await?;
         let Some(chain) = chain else {
-            let now = self.now();
             self.sender.handle_absent(incarnation, stream, now);
             return Ok(());
+        };
+        let (from, to) = match reason {
+            GapReason::BufferFull | GapReason::Damaged => {
+                let lost = self.setup.buffer.lost(incarnation, stream).await?;
+                reason = lost.reason;
+                (lost.from, lost.to)
+            }
+            GapReason::Refused => self.refused_span(incarnation, stream, first).await?,
         };
         let batch = Batch {
             incarnation,
@@ -97,13 +103,32 @@ impl Task {
             chain,
             boot: self.setup.boot,
             utc_offset: None,
-            content: Content::Gap(gap),
+            content: Content::Gap(Gap { reason, from, to, summary: None }),
         };
-        tracing::warn!(%incarnation, records = next - first, "declaring a gap");
+        tracing::warn!(%incarnation, records = next - first, ?reason, "declaring a gap");
         self.publish(UpKind::Batch, fieldgate_wire::encode_batch(&batch));
-        let now = self.now();
         self.sender.handle_sent(incarnation, stream, (first, next), now);
         Ok(())
+    }
+
+    /// The time of what is set aside: from its own records if they can be read, else any time until
+    /// now.
+    async fn refused_span(
+        &self,
+        incarnation: IncarnationId,
+        stream: Stream,
+        first: Position,
+    ) -> Result<(Millis, Millis), SyncError> {
+        let body = self.setup.buffer.load(incarnation, stream, first).await?;
+        let batch = body.and_then(|(body, _)| fieldgate_wire::decode_batch(&body).ok());
+        let times: Vec<Millis> = match batch.map(|batch| batch.content) {
+            Some(Content::Samples { samples, .. }) => samples.iter().map(|one| one.at).collect(),
+            Some(Content::Events(events)) => events.iter().map(|one| one.at).collect(),
+            Some(Content::Outcomes(outcomes)) => outcomes.iter().map(|one| one.at).collect(),
+            Some(Content::Gap(_)) | None => Vec::new(),
+        };
+        let (from, to) = (times.iter().min().copied(), times.iter().max().copied());
+        Ok((from.unwrap_or_default(), to.unwrap_or_else(|| self.now())))
     }
 
     pub(super) async fn send_catalogue(&self, id: CatalogueId) -> Result<(), SyncError> {
@@ -122,6 +147,7 @@ impl Task {
     /// Shows what was taken after `since`, everything without it.
     pub(super) async fn show(&mut self, since: Option<Millis>) {
         let now = self.now();
+        self.shown_at = tokio::time::Instant::now();
         let snapshot = self.setup.engine.snapshot(since).await;
         let newest = snapshot.samples.iter().map(|sample| sample.at).max();
         self.shown_until = newest.max(self.shown_until);

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use fieldgate_edge::buffer::{Buffer, BufferOptions, Intake, Recovered};
-use fieldgate_edge::clock::Clock;
+use fieldgate_edge::clock::{Clock, ClockStatus};
 use fieldgate_model::{
     BootId, Catalogue, CatalogueDevice, CatalogueSignal, Content, DeviceName, GatewayId, Millis,
-    Quality, Sample, Scale, SignalIndex, SignalName, Stream, Value, ValueKind,
+    Quality, Sample, Scale, SignalIndex, SignalName, Stream, UtcMillis, Value, ValueKind,
 };
 use fieldgate_protocol::uplink::HeldLine;
 
@@ -64,6 +64,8 @@ pub(crate) fn options(folder: &Path) -> BufferOptions {
         profile: "test@1".to_owned(),
         signals: vec![signal],
     };
+    let offset = Some(UtcMillis(1_800_000_000_000));
+    let time = ClockStatus { offset, ..ClockStatus::default() };
     BufferOptions {
         folder: folder.to_owned(),
         max_bytes: 64 * 1024 * 1024,
@@ -74,6 +76,7 @@ pub(crate) fn options(folder: &Path) -> BufferOptions {
         gateway: GatewayId::new("gateway-1").expect("an id"),
         boot: BootId([1; 16]),
         clock: Clock,
+        time: tokio::sync::watch::channel(time).1,
     }
 }
 

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use fieldgate_edge::clock::Clock;
 use fieldgate_edge::config::Endpoint;
+use fieldgate_edge::drivers::modbus::PollRequest;
 use fieldgate_edge::drivers::modbus::{BusChannels, BusDevice, BusSetup, run};
 use fieldgate_edge::drivers::{BusStatus, Class, DeviceIndex, Frame, Job, TAPPED_MAX, Tapped};
 use fieldgate_modbus::register::{ReadReply, ReadRequest, Table, UnitId};
 use fieldgate_model::Millis;
 use fieldgate_rules::plan::{HoleMap, LearnedTimes, LinkCost, ReadRules};
-use fieldgate_rules::schedule::PollRequest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, mpsc, watch};

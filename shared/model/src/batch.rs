@@ -151,6 +151,22 @@ pub enum Event {
         /// Whether the device took it.
         done: bool,
     },
+    /// A command has come one step further. Its end is an outcome, in a stream of its own.
+    Command {
+        /// Which command.
+        command: CommandId,
+        /// How far it is.
+        step: CommandStep,
+    },
+}
+
+/// A step of a command on its gateway, told when the journal has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CommandStep {
+    /// It has arrived.
+    Received,
+    /// It may reach the wire from here on.
+    Started,
 }
 
 /// Why a buffer does not go on under the name that it had.

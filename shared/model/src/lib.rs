@@ -23,8 +23,8 @@ mod value;
 
 pub use alarm::{AlarmKey, AlarmState, AlarmTransition, Severity};
 pub use batch::{
-    Batch, Content, Event, EventRecord, Gap, GapReason, Minute, OutcomeRecord, ResetCause, Summary,
-    TimeSource,
+    Batch, CommandStep, Content, Event, EventRecord, Gap, GapReason, Minute, OutcomeRecord,
+    ResetCause, Summary, TimeSource,
 };
 pub use catalogue::{Catalogue, CatalogueDevice, CatalogueSignal, SignalIndex};
 pub use command::{Action, Command, FailureKind, Outcome};
@@ -34,7 +34,7 @@ pub use id::{
 };
 pub use sample::{Cause, Quality, Sample};
 pub use scale::{Scale, ScaleError};
-pub use session::{Cursor, Epoch, Head, Hello, Owner, Welcome};
+pub use session::{Cursor, Doubt, DoubtCause, Epoch, Head, Hello, Owner, Welcome};
 pub use stream::{Position, Stream};
 pub use time::{Millis, UtcMillis};
 pub use value::{Value, ValueKind};

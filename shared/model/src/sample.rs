@@ -49,11 +49,14 @@ pub enum Cause {
     ConfigError,
     /// The device refused with this Modbus exception code.
     Exception(u8),
+    /// The device refused with this `CoAP` response code: class in the upper three bits, detail in
+    /// the lower five.
+    Refused(u8),
 }
 
 impl Quality {
     /// A code that never changes its meaning: 0 good, 1 uncertain, 2 to 255 causes, 256 + n the
-    /// Modbus exception n.
+    /// Modbus exception n, 512 + n the `CoAP` response code n.
     pub const fn code(self) -> u16 {
         match self {
             Self::Good => 0,
@@ -68,6 +71,7 @@ impl Quality {
                 Cause::ScriptLimit => 8,
                 Cause::ConfigError => 9,
                 Cause::Exception(code) => 256 + code as u16,
+                Cause::Refused(code) => 512 + code as u16,
             },
         }
     }
@@ -86,6 +90,7 @@ impl Quality {
             8 => Cause::ScriptLimit,
             9 => Cause::ConfigError,
             256..=511 => Cause::Exception(u8::try_from(code - 256).ok()?),
+            512..=767 => Cause::Refused(u8::try_from(code - 512).ok()?),
             _ => return None,
         };
         Some(Self::Bad(cause))
@@ -114,6 +119,7 @@ impl fmt::Display for Cause {
             Self::ScriptLimit => f.write_str("script_limit"),
             Self::ConfigError => f.write_str("config_error"),
             Self::Exception(code) => write!(f, "exception_{code}"),
+            Self::Refused(code) => write!(f, "coap_{}.{:02}", code >> 5, code & 0x1F),
         }
     }
 }
@@ -126,7 +132,7 @@ mod tests {
     fn a_code_and_its_quality_are_one() {
         let known: alloc::vec::Vec<u16> =
             (0..=u16::MAX).filter(|code| Quality::from_code(*code).is_some()).collect();
-        assert_eq!(known.len(), 10 + 256);
+        assert_eq!(known.len(), 10 + 256 + 256);
         for code in known {
             assert_eq!(Quality::from_code(code).map(Quality::code), Some(code));
         }

@@ -43,6 +43,37 @@ pub struct Hello {
     pub at: Millis,
     /// What it takes for UTC, if it has an idea.
     pub utc: Option<UtcMillis>,
+    /// Why it runs no command by itself, if it does not.
+    pub doubt: Option<Doubt>,
+}
+
+/// A gateway's own doubt of its identity. It is durable there until somebody readopts the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt {
+    /// What it has found.
+    pub cause: DoubtCause,
+    /// How often it had been readopted before; a later readoption settles the doubt. `None` while
+    /// it does not know.
+    pub since: Option<u64>,
+}
+
+/// What makes a gateway doubt its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DoubtCause {
+    /// The journal of commands is lost: one that ran cannot be told from one that did not.
+    JournalLost,
+    /// The owner holds another history under its name: its disk went back in time, or has a twin.
+    Forked,
+}
+
+impl DoubtCause {
+    /// The word for it in databases and on screens.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::JournalLost => "journal_lost",
+            Self::Forked => "forked",
+        }
+    }
 }
 
 /// What a gateway holds of one stream of one incarnation.
@@ -71,6 +102,8 @@ pub struct Welcome {
     pub cursors: Vec<Cursor>,
     /// The gateway's identity is in doubt: data goes on in a new incarnation, commands wait.
     pub contested: bool,
+    /// How often somebody has said that this gateway is the one it claims to be.
+    pub readopted: u64,
 }
 
 /// How far an instance has committed one stream of one incarnation.

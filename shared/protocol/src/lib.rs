@@ -10,9 +10,12 @@
 extern crate alloc;
 
 mod backoff;
+pub mod clock;
 pub mod command;
 mod fence;
+mod reconnect;
 pub mod uplink;
 
 pub use backoff::Backoff;
 pub use fence::{Fence, Verdict};
+pub use reconnect::Reconnect;

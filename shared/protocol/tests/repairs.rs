@@ -1,9 +1,9 @@
 //! What the simulation has found once, held by the shortest story that shows it.
 
 use fieldgate_model::{
-    Action, BootId, Command, CommandId, Cursor, DeviceName, Digest, Epoch, GatewayId, Hello,
-    IncarnationId, InstanceId, Millis, Outcome, Owner, Position, SignalName, Stream, UtcMillis,
-    Value, Welcome,
+    Action, BootId, Command, CommandId, Cursor, DeviceName, Digest, Epoch, GapReason, GatewayId,
+    Hello, IncarnationId, InstanceId, Millis, Outcome, Owner, Position, SignalName, Stream,
+    UtcMillis, Value, Welcome,
 };
 use fieldgate_protocol::command::{Entry, EntryState, Executor, ExecutorEffect};
 use fieldgate_protocol::uplink::{
@@ -47,7 +47,8 @@ fn welcome(committed: u64) -> Welcome {
         committed: Position(committed),
         chain: Digest([0; 32]),
     };
-    Welcome { owner: owner(), utc: UtcMillis(0), cursors: vec![cursor], contested: false }
+    let (owner, utc, cursors) = (owner(), UtcMillis(0), vec![cursor]);
+    Welcome { owner, utc, cursors, contested: false, readopted: 0 }
 }
 
 fn live(held: HeldLine, committed: u64) -> Sender {
@@ -65,7 +66,8 @@ fn send(first: u64) -> SenderEffect {
 
 fn gap(first: u64, next: u64) -> SenderEffect {
     let (incarnation, stream) = (LIFE, Stream::Samples);
-    SenderEffect::SendGap { incarnation, stream, first: Position(first), next: Position(next) }
+    let (first, next, reason) = (Position(first), Position(next), GapReason::BufferFull);
+    SenderEffect::SendGap { incarnation, stream, first, next, reason }
 }
 
 #[test]
@@ -137,6 +139,7 @@ fn hello(owner: Option<Owner>) -> Hello {
         software: String::new(),
         at: NOW,
         utc: None,
+        doubt: None,
     }
 }
 

@@ -57,7 +57,9 @@ pub(crate) fn decode_raw(
         SignalSource::Registers { address, .. }
         | SignalSource::RegisterBit { address, .. }
         | SignalSource::RegisterBits { address, .. } => address,
-        SignalSource::Parser { .. } => return Err(Cause::ConfigError),
+        SignalSource::Payload { .. } | SignalSource::Parser { .. } => {
+            return Err(Cause::ConfigError);
+        }
     };
     let count = source.read().map_or(1, |read| read.count);
     let words = image.registers(address.table, address.offset, count)?;
@@ -73,6 +75,7 @@ pub(crate) fn decode_raw(
             SignalSource::RegisterBit { .. }
             | SignalSource::RegisterBits { .. }
             | SignalSource::Bit { .. }
+            | SignalSource::Payload { .. }
             | SignalSource::Parser { .. },
             _,
         ) => Err(Cause::Malformed),
@@ -89,6 +92,7 @@ pub(crate) fn own_bits(source: &SignalSource, words: &[u16]) -> Option<u64> {
     match *source {
         SignalSource::Registers { data: DataType::Text { .. }, .. }
         | SignalSource::Bit { .. }
+        | SignalSource::Payload { .. }
         | SignalSource::Parser { .. } => None,
         SignalSource::Registers { data, order, .. } => Some(bits_of_words(data, order, words)),
         SignalSource::RegisterBit { bit, .. } => part(bit),
@@ -116,7 +120,7 @@ pub(crate) fn travelling(spec: &SignalSpec, raw: Value, scale: Scale) -> Result<
         .ok_or(Cause::ConfigError)
 }
 
-fn within(spec: &SignalSpec, value: Value) -> Result<Value, Cause> {
+pub(crate) fn within(spec: &SignalSpec, value: Value) -> Result<Value, Cause> {
     let finite = match &value {
         Value::Float32(float) => float.is_finite(),
         Value::Float64(float) => float.is_finite(),
@@ -133,7 +137,7 @@ fn within(spec: &SignalSpec, value: Value) -> Result<Value, Cause> {
     clippy::cast_possible_truncation,
     reason = "a float of 64 bits is rounded to one of 32, and what is too large becomes infinite"
 )]
-fn to_kind(kind: ValueKind, value: Value) -> Option<Value> {
+pub(crate) fn to_kind(kind: ValueKind, value: Value) -> Option<Value> {
     if value.kind() == kind {
         return Some(value);
     }

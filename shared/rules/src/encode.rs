@@ -10,7 +10,7 @@
 use fieldgate_model::{Cause, Scale, SignalName, Value, ValueKind};
 use thiserror::Error;
 
-use crate::decode::own_bits;
+use crate::decode::{own_bits, to_kind};
 use crate::number::{Unfit, bits_of_value, to_float, to_integer, words_of_bits};
 use crate::signal::{DataType, SignalSource, SignalSpec, WordOrder};
 use crate::text::words_of_text;
@@ -126,7 +126,7 @@ pub fn encode_raw(source: &SignalSource, raw: &Value) -> Result<Vec<u16>, Encode
             let bits = bits.ok_or_else(|| range(raw, format_args!("{} bits", last - first + 1)))?;
             Ok(vec![bits << first])
         }
-        SignalSource::Parser { .. } => Err(kind()),
+        SignalSource::Payload { .. } | SignalSource::Parser { .. } => Err(kind()),
     }
 }
 
@@ -149,10 +149,34 @@ pub(crate) fn encode_engineering(
 /// Whether an engineering value may be written at all, whatever a power of ten that must be read
 /// first turns out to be.
 pub(crate) fn check_engineering(spec: &SignalSpec, engineering: &Value) -> Result<(), EncodeError> {
+    if matches!(spec.source, SignalSource::Payload { .. }) {
+        return raw_for(spec, engineering).map(drop);
+    }
     if spec.scale_from.is_none() {
         return encode_engineering(spec, engineering, spec.scale).map(drop);
     }
     check_limits(spec, number_of(spec, engineering)?)
+}
+
+/// The raw value of an engineering one, in the kind in which it travels, for what lies in a payload
+/// and in no register.
+pub(crate) fn raw_for(spec: &SignalSpec, engineering: &Value) -> Result<Value, EncodeError> {
+    let raw = raw_of(spec, engineering, spec.scale)?;
+    let kind = spec.source.kind();
+    let fitted = to_kind(kind, raw.clone()).ok_or_else(|| match to_integer(&raw) {
+        Some(_) => range(&raw, kind.as_str()),
+        None => kind_error(spec, engineering),
+    })?;
+    match &fitted {
+        Value::Float32(float) if !float.is_finite() => Err(range(&raw, kind.as_str())),
+        Value::Float64(float) if !float.is_finite() => Err(range(&raw, kind.as_str())),
+        Value::Bool(_)
+        | Value::Int(_)
+        | Value::Unsigned(_)
+        | Value::Float32(_)
+        | Value::Float64(_)
+        | Value::Text(_) => Ok(fitted),
+    }
 }
 
 /// The raw value of an engineering one.
@@ -237,6 +261,7 @@ fn number_of(spec: &SignalSpec, engineering: &Value) -> Result<f64, EncodeError>
         SignalSource::RegisterBits { .. }
         | SignalSource::Bit { .. }
         | SignalSource::RegisterBit { .. }
+        | SignalSource::Payload { .. }
         | SignalSource::Parser { .. } => kind_error(spec, engineering),
     })
 }

@@ -8,6 +8,7 @@ pub mod decode;
 pub mod encode;
 pub mod interpret;
 mod number;
+pub mod payload;
 pub mod plan;
 pub mod profile;
 pub mod schedule;

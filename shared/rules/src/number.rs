@@ -194,7 +194,7 @@ const HALF_EXPONENT_MIN: i32 = -14;
 const HALF_OVERFLOW: f64 = 65_520.0;
 
 /// Widens a binary16; every one of them is a float of 32 bits.
-fn f32_of_half(bits: u16) -> f32 {
+pub(crate) fn f32_of_half(bits: u16) -> f32 {
     let negative = bits >> 15 == 1;
     let exponent = i32::from(bits >> HALF_FRACTION & 0x1F);
     let fraction = f32::from(bits & 0x3FF);

@@ -8,6 +8,7 @@ use fieldgate_model::{CatalogueDevice, Cause, DeviceName, Millis, SignalName, Va
 use crate::alarm::AlarmRule;
 use crate::decode::{accept, decode};
 use crate::number::{to_float, to_integer};
+use crate::payload::{self, Resource};
 use crate::plan::{HoleMap, Image, LinkCost, PlanOptions, ReadRules, plan, wanted};
 use crate::signal::{SignalSource, SignalSpec};
 use fieldgate_modbus::register::{Address, ReadReply, ReadRequest};
@@ -23,6 +24,8 @@ pub struct Profile {
     pub title: String,
     /// The document it was made from.
     pub source: String,
+    /// Its resources, for devices that have payloads and no registers.
+    pub resources: Vec<Resource>,
     /// Its signals; names are unique.
     pub signals: Vec<SignalSpec>,
     /// Its alarms; names are unique, every watched signal is among `signals` and is a number.
@@ -57,6 +60,8 @@ pub struct ProfileTest {
     pub registers: Vec<(Address, Vec<u16>)>,
     /// Coils and discrete inputs from an address on.
     pub bits: Vec<(Address, Vec<bool>)>,
+    /// What a resource answers, by its place in the profile.
+    pub payloads: Vec<(usize, Vec<u8>)>,
     /// What must come of it, by signal.
     pub expect: BTreeMap<SignalName, Expected>,
 }
@@ -144,7 +149,7 @@ impl Profile {
             let image = test.image();
             let parsed = parse.as_mut().map(|parse| parse(&image));
             for (name, expected) in &test.expect {
-                let Some(got) = self.outcome(name, &image, parsed.as_ref()) else { continue };
+                let Some(got) = self.outcome(name, test, &image, parsed.as_ref()) else { continue };
                 let spec = self.signal(name).map(|(_, spec)| spec);
                 if !spec.is_some_and(|spec| expected.is_met(spec, &got)) {
                     failures.push(TestFailure {
@@ -168,8 +173,14 @@ impl Profile {
     }
 
     /// What came of a signal; `None` if a parser gives it and none was run.
-    fn outcome(&self, name: &SignalName, image: &Image, parsed: Option<&Parsed>) -> Option<Got> {
-        let Some((_, spec)) = self.signal(name) else {
+    fn outcome(
+        &self,
+        name: &SignalName,
+        test: &ProfileTest,
+        image: &Image,
+        parsed: Option<&Parsed>,
+    ) -> Option<Got> {
+        let Some((signal, spec)) = self.signal(name) else {
             return Some(Got::Nothing("no such signal".to_owned()));
         };
         let result = match spec.source {
@@ -183,6 +194,9 @@ impl Profile {
                 }
                 result => result,
             },
+            SignalSource::Payload { place, .. } => {
+                return Some(self.in_payload(signal, usize::from(place.resource), test));
+            }
             SignalSource::Parser { .. } => match parsed? {
                 Err(why) => return Some(Got::Nothing(why.clone())),
                 Ok(values) => match values.get(name) {
@@ -192,6 +206,36 @@ impl Profile {
             },
         };
         Some(result.map_or_else(Got::Bad, Got::Value))
+    }
+
+    /// What came of a signal in the payload that a test gives to its resource, the last one if there
+    /// are several.
+    fn in_payload(&self, signal: usize, resource: usize, test: &ProfileTest) -> Got {
+        let given = test.payloads.iter().find(|(place, _)| *place == resource);
+        let (Some((_, bytes)), Some(resource)) = (given, self.resources.get(resource)) else {
+            return Got::Nothing("the test does not give the payload of its resource".to_owned());
+        };
+        let mut readings = payload::read(self, resource, None, bytes);
+        readings.retain(|reading| reading.signal == signal);
+        match readings.pop().map(|reading| reading.value) {
+            None => Got::Nothing("the payload does not name it".to_owned()),
+            Some(Ok(value)) => Got::Value(value),
+            Some(Err(unread)) => Got::Bad(unread.cause),
+        }
+    }
+
+    /// The resource that a signal lies in, and where.
+    pub fn picked(&self, spec: &SignalSpec) -> Option<(usize, &Resource, &payload::Pick)> {
+        let SignalSource::Payload { place, .. } = spec.source else { return None };
+        let resource = self.resources.get(usize::from(place.resource))?;
+        let picked = resource.picks.get(usize::from(place.pick))?;
+        Some((usize::from(place.resource), resource, &picked.pick))
+    }
+
+    /// Whether an alarm watches a signal in this resource.
+    pub fn watches_resource(&self, resource: usize) -> bool {
+        let mut watched = self.alarms.iter().filter_map(|alarm| self.signal(&alarm.signal));
+        watched.any(|(_, spec)| self.picked(spec).is_some_and(|(place, ..)| place == resource))
     }
 }
 
@@ -319,10 +363,11 @@ mod tests {
             version: 3,
             title: String::new(),
             source: String::new(),
+            resources: Vec::new(),
             signals: vec![signal("declared", source), signal("parsed", parser)],
             alarms: Vec::new(),
             parser: None,
-            tests: vec![ProfileTest { registers, bits: Vec::new(), expect }],
+            tests: vec![ProfileTest { registers, bits: Vec::new(), payloads: Vec::new(), expect }],
             every: Millis(1000),
             unverified: BTreeSet::new(),
             reading: ReadRules::default(),

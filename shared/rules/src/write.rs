@@ -56,7 +56,9 @@ pub struct Shown {
 pub fn check(spec: &SignalSpec, engineering: &Value) -> Result<(), EncodeError> {
     let write =
         spec.writable.ok_or_else(|| EncodeError::NotWritable { signal: spec.name.clone() })?;
-    methods(&spec.source, write)?;
+    if !matches!(spec.source, SignalSource::Payload { .. }) {
+        methods(&spec.source, write)?;
+    }
     check_engineering(spec, engineering)
 }
 

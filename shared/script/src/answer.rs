@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use fieldgate_model::{Cause, Millis, Quality, SignalName, Value};
 
 use crate::error::Failure;
-use crate::wide::Wide;
+use crate::helpers::Exact;
 use crate::{Limits, Reading};
 
 /// Largest integer up to which every integer is a float: beyond it, digits are already lost.
@@ -112,14 +112,19 @@ fn quality(name: &SignalName, word: &mlua::Value) -> Result<Asked, Failure> {
     }
 }
 
-/// The script's own time, and whether it can be one: whole milliseconds that are not ahead of the
-/// frame. With one that cannot be, the frame's time stands and the value is uncertain.
+/// How far before its frame a value may have been taken: a week, which a logger may hold back.
+const AGE_MAX: Millis = Millis::from_secs(7 * 86_400);
+
+/// The script's own time, and whether it can be one: whole milliseconds of this boot that are not
+/// ahead of the frame, nor older than a device holds values back. With one that cannot be (seconds
+/// or milliseconds since 1970, a clock that was never set), the frame's time stands and the value is
+/// uncertain.
 fn time(value: &mlua::Value, frame: Millis) -> (Option<Millis>, bool) {
     if value.is_nil() {
         return (None, true);
     }
     let millis = value.as_integer().and_then(|at| u64::try_from(at).ok()).map(Millis);
-    match millis.filter(|at| *at <= frame) {
+    match millis.filter(|at| *at <= frame && at.0 > 0 && frame.since(*at) <= AGE_MAX) {
         Some(at) => (Some(at), true),
         None => (None, false),
     }
@@ -132,7 +137,9 @@ fn plain(
     limits: &Limits,
 ) -> Result<Result<Value, Cause>, Failure> {
     match value {
+        // The second is `json.null` and `cbor.null`, so that what was decoded can be handed on.
         mlua::Value::Nil => Ok(Err(Cause::Null)),
+        mlua::Value::LightUserData(_) if value.is_null() => Ok(Err(Cause::Null)),
         mlua::Value::Boolean(on) => Ok(Ok(Value::Bool(*on))),
         mlua::Value::Integer(int) => Ok(Ok(integer(*int))),
         mlua::Value::Number(number) => Ok(float(*number)),
@@ -148,8 +155,8 @@ fn plain(
             // The bytes came from the device, so it is the device's text that is broken.
             Ok(String::from_utf8(bytes.to_vec()).map(Value::Text).map_err(|_| Cause::Malformed))
         }
-        mlua::Value::UserData(data) => match data.borrow::<Wide>() {
-            Ok(wide) => Ok(Ok(wide.value())),
+        mlua::Value::UserData(data) => match data.borrow::<Exact>() {
+            Ok(exact) => Ok(Ok(exact.value())),
             Err(_) => Err(unfit(name, value)),
         },
         mlua::Value::LightUserData(_)

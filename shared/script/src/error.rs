@@ -134,7 +134,8 @@ impl From<mlua::Error> for Failure {
         // Its text says "runtime error: " first, which `locate` takes off.
         let text = error.to_string();
         let (line, message) = locate(&text);
-        Self { line, fault: Fault::Runtime { message } }
+        // What a library function of the prelude's refuses is the fault of the line that called it.
+        Self { line: line.or_else(|| first_line_of(&text)), fault: Fault::Runtime { message } }
     }
 }
 
@@ -142,6 +143,11 @@ impl From<mlua::Error> for Failure {
 fn locate(text: &str) -> (Option<u32>, String) {
     let text = text.strip_prefix("runtime error: ").unwrap_or(text);
     let text = text.split("\nstack traceback:").next().unwrap_or_default();
+    let text = without_address(text);
+    let text = match text.strip_prefix("prelude:").and_then(|rest| rest.split_once(": ")) {
+        Some((_, message)) => message,
+        None => text,
+    };
     let placed = text
         .strip_prefix(CHUNK)
         .and_then(|rest| rest.strip_prefix(':'))
@@ -156,6 +162,16 @@ fn locate(text: &str) -> (Option<u32>, String) {
         "failed without a message".clone_into(&mut message);
     }
     (line, message)
+}
+
+/// A table that was raised as an error comes as `table: 0x…`; no message tells an address, or the
+/// same failure would be another one in each process.
+fn without_address(text: &str) -> &str {
+    let kinds = ["table", "function", "buffer", "thread", "userdata"];
+    match text.split_once(": 0x") {
+        Some((kind, _)) if kinds.contains(&kind) => kind,
+        Some(_) | None => text,
+    }
 }
 
 /// The innermost line of the script in a traceback.

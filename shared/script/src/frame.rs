@@ -30,6 +30,8 @@ pub struct Frame<'a> {
     pub payload: Option<&'a [u8]>,
     /// The payload's `CoAP` Content-Format number (RFC 7252, section 12.3).
     pub format: Option<u16>,
+    /// The path of the resource that the payload is of.
+    pub resource: Option<&'a str>,
 }
 
 impl<'a> Frame<'a> {
@@ -44,6 +46,7 @@ impl<'a> Frame<'a> {
             di: Vec::new(),
             payload: None,
             format: None,
+            resource: None,
         }
     }
 }

@@ -6,7 +6,8 @@
 //! `frame.device` and `frame.at`. The answer is a table of signal name to value, or to
 //! `{ value = .., quality = "good" | "uncertain" | "bad", at = .. }`, and, if the parser wants to
 //! remember something for this device, a second value that comes back as `state` the next time.
-//! The library `reg` reads typed values out of words: `reg.u32(frame.hr, 10, "CDAB")`.
+//! The libraries `reg`, `bytes`, `json`, `cbor`, `time` and `int` read what devices send; the guide
+//! for people who write parsers, `edge/docs/parsers.md`, has an example of each function.
 //!
 //! # Why Luau
 //!
@@ -14,22 +15,30 @@
 //! mobile code). Measured: of 24 hostile scripts 7 outran the instruction hook of Lua 5.4 (loops
 //! behind `pcall`, in coroutines and finalizers, and above all patterns, which are C: a pattern of
 //! nine characters held a core for 13 s). Luau's interrupt is also called from inside the pattern
-//! matcher, it has no finalizers and no bytecode for scripts, and it stopped all 24. It is not enough
-//! alone: some library functions are loops in C without an interrupt. One
-//! `table.move({}, 1, 2^30, 2, {})` was measured at 23 s, one pattern with a character class of
-//! 200 KB at 22 s, both past any fuel and any cancel; so the prelude puts a price on such calls
-//! before they begin. The price of Luau itself: its numbers are floats of 64 bits, so 64-bit
-//! registers travel through a script as an exact integer
-//! of their own type (`reg.u64`, `reg.i64`).
+//! matcher, it has no finalizers and no bytecode for scripts, and it stopped all 24.
+//!
+//! It is not enough alone, since only calls, returns, loops and steps of a pattern are counted:
+//!
+//! | what is not counted | measured before it was priced | held by |
+//! |---|---|---|
+//! | library functions that are loops in C | `table.move` 23 s, `string.packsize` 25 s, `utf8.len` 20 s of one run | a price before each call (`prelude/guard.luau`) |
+//! | a step of a pattern that walks the text: `%b()`, `a*`, a class of 200 KB | 22 s | steps of a search cost what each may walk |
+//! | straight code between two steps | 3 s | steps cost more in a longer file |
+//! | built-in functions that the compiler calls without a step (`tonumber`, `tostring`) | 1,000 s | the compiler is told not to |
+//! | texts turned into numbers or compared by an operator | 200 s | the shell's clock, and a bound on operators in one file |
+//!
+//! The price of Luau itself: its numbers are floats of 64 bits, so 64-bit registers travel through a
+//! script as an exact integer of their own type (`reg.u64`, `bytes.i64`, `int.new`).
 //!
 //! # Invariants
 //!
 //! - A run is a function of source, frame and state alone. The file is run anew for each frame, so
 //!   that nothing survives in a local of the file; globals and libraries are read-only; there is
-//!   no clock and no randomness. One leak is known: `tostring` of a table or function shows its
-//!   address in memory, which differs from process to process.
+//!   no clock and no randomness, and no text tells an address in memory. One leak is known: the
+//!   order in which `pairs` walks a table whose keys are tables or functions follows their
+//!   addresses.
 //! - Fuel is counted, not timed, so a run ends at the same place on a loaded and on an idle
-//!   machine. Wall time is only a backstop that the shell applies through [`Cancel`].
+//!   machine. Time is only a backstop, which the shell brings along in a [`Cancel`].
 //! - A limit cannot be caught: once it is reached, every later step of the run fails too, and the
 //!   run ends in an error whatever the script made of it.
 //! - No garbage is collected within a run, so [`Limits::memory_bytes`] bounds everything a run
@@ -43,18 +52,21 @@
 
 mod answer;
 mod error;
+mod executor;
 mod frame;
+mod helpers;
 mod limits;
 mod meter;
 mod parser;
 mod reading;
 mod state;
 mod vm;
-mod wide;
+mod world;
 
 pub use error::{Fault, ScriptError};
+pub use executor::{Executor, load};
 pub use frame::{Block, Frame};
-pub use limits::{Cancel, Limits};
+pub use limits::{Cancel, Limits, Used};
 pub use parser::Parser;
 pub use reading::{Reading, fit};
 pub use state::DeviceState;

@@ -2,7 +2,7 @@
 
 use crate::error::Failure;
 use crate::vm::Vm;
-use crate::{Cancel, DeviceState, Fault, Frame, Limits, Reading, ScriptError};
+use crate::{Cancel, DeviceState, Fault, Frame, Limits, Reading, ScriptError, Used};
 
 /// Largest source. The compiler's own memory is not metered, only in proportion to this.
 const SOURCE_BYTES_MAX: usize = 128 * 1024;
@@ -15,14 +15,23 @@ pub struct Parser {
     cancel: Cancel,
     /// `None` after an overrun: a VM that was stopped half-way is not trusted again.
     vm: Option<Vm>,
-    fuel_used: u64,
+    used: Used,
 }
 
 impl Parser {
     /// Compiles `source`, which is called `file` in errors, and checks that it gives back a
     /// function.
     pub fn load(file: &str, source: &str, limits: Limits) -> Result<Self, ScriptError> {
-        let cancel = Cancel::default();
+        Self::load_with(file, source, limits, Cancel::default())
+    }
+
+    /// The same with a handle of the shell's.
+    pub fn load_with(
+        file: &str,
+        source: &str,
+        limits: Limits,
+        cancel: Cancel,
+    ) -> Result<Self, ScriptError> {
         let vm = check_text(source)
             .and_then(|()| Vm::build(source, limits, cancel.clone()))
             .map_err(|failure| failure.within(file))?;
@@ -31,7 +40,7 @@ impl Parser {
             source: source.to_owned(),
             limits,
             cancel,
-            fuel_used: vm.fuel_used(),
+            used: vm.used(),
             vm: Some(vm),
         })
     }
@@ -49,7 +58,7 @@ impl Parser {
                 .map_err(|failure| failure.within(&self.file))?,
         };
         let answer = vm.run(frame, state).map_err(|failure| failure.within(&self.file));
-        self.fuel_used = vm.fuel_used();
+        self.used = vm.used();
         if !answer.as_ref().is_err_and(ScriptError::is_overrun) {
             self.vm = Some(vm);
         }
@@ -60,9 +69,9 @@ impl Parser {
         Ok(answer.readings)
     }
 
-    /// Fuel used by the last run, or by loading before the first.
-    pub const fn fuel_used(&self) -> u64 {
-        self.fuel_used
+    /// What the last run used up, or loading before the first.
+    pub const fn used(&self) -> Used {
+        self.used
     }
 
     /// The handle that cuts this parser off from another thread.
@@ -71,9 +80,20 @@ impl Parser {
     }
 }
 
+/// Operators that may turn a text into a number or compare two texts. Between two steps each of
+/// them runs at most once, and each may walk a text as long as the memory limit, in a millisecond:
+/// so this bounds a step to about a second. A profile of 400 signals has some 400.
+const OPERATORS_MAX: usize = 1000;
+
 /// Refuses what is not the text of a program before the compiler sees it.
 fn check_text(source: &str) -> Result<(), Failure> {
-    let message = if source.len() > SOURCE_BYTES_MAX {
+    let operators = operators(source);
+    let message = if operators > OPERATORS_MAX {
+        format!(
+            "has {operators} arithmetic operators and comparisons, {OPERATORS_MAX} are allowed: \
+             a loop over a table needs fewer"
+        )
+    } else if source.len() > SOURCE_BYTES_MAX {
         format!("has {} bytes, {SOURCE_BYTES_MAX} are allowed", source.len())
     } else if source.starts_with('\u{1b}') {
         "is bytecode, only source text is run".to_owned()
@@ -83,4 +103,18 @@ fn check_text(source: &str) -> Result<(), Failure> {
         return Ok(());
     };
     Err(Failure { line: None, fault: Fault::Syntax { message } })
+}
+
+/// Counts arithmetic operators and comparisons, and never too few: what stands in texts and
+/// comments counts with them, but for a run of dashes, which begins a comment wherever it is code.
+/// A numeric `for` counts for its three numbers.
+fn operators(source: &str) -> usize {
+    let bytes = source.as_bytes();
+    let is_operator = |place: usize, byte: u8| match byte {
+        b'+' | b'*' | b'/' | b'%' | b'^' | b'<' | b'>' => true,
+        b'-' => bytes.get(place + 1) != Some(&b'-') && (place == 0 || bytes[place - 1] != b'-'),
+        _ => false,
+    };
+    let operators = bytes.iter().enumerate().filter(|(place, byte)| is_operator(*place, **byte));
+    operators.count() + 3 * source.matches("for").count()
 }

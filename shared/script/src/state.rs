@@ -3,7 +3,7 @@
 use mlua::{IntoLua, Lua};
 
 use crate::error::Failure;
-use crate::wide::Wide;
+use crate::helpers::Exact;
 
 /// What a parser remembers of one device; empty before its first frame.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -16,7 +16,7 @@ enum Plain {
     Nil,
     Boolean(bool),
     Number(f64),
-    Wide(Wide),
+    Exact(Exact),
     String(Vec<u8>),
     /// In the order in which the script's table gave them, so that the copy walks alike.
     Table(Vec<(Plain, Plain)>),
@@ -34,6 +34,21 @@ impl DeviceState {
         matches!(self.0, Plain::Nil)
     }
 
+    /// As bytes that only [`from_bytes`](Self::from_bytes) reads, so that a frame that failed can be
+    /// replayed with the state it came with.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.0.write(&mut bytes);
+        bytes
+    }
+
+    /// The state that became these bytes; `None` if none did.
+    pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        // One level of values below the deepest table.
+        let state = Plain::read(&mut bytes, DEPTH_MAX + 1)?;
+        bytes.is_empty().then_some(Self(state))
+    }
+
     pub(crate) fn to_lua(&self, lua: &Lua) -> mlua::Result<mlua::Value> {
         self.0.to_lua(lua)
     }
@@ -44,13 +59,75 @@ impl DeviceState {
     }
 }
 
+/// What a value's bytes begin with.
+mod tag {
+    pub(super) const NIL: u8 = 0;
+    pub(super) const FALSE: u8 = 1;
+    pub(super) const TRUE: u8 = 2;
+    pub(super) const NUMBER: u8 = 3;
+    pub(super) const SIGNED: u8 = 4;
+    pub(super) const UNSIGNED: u8 = 5;
+    pub(super) const STRING: u8 = 6;
+    pub(super) const TABLE: u8 = 7;
+}
+
 impl Plain {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut tagged = |tag: u8, bytes: &[u8]| {
+            out.push(tag);
+            out.extend_from_slice(bytes);
+        };
+        let length = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes();
+        match self {
+            Self::Nil => tagged(tag::NIL, &[]),
+            Self::Boolean(on) => tagged(if *on { tag::TRUE } else { tag::FALSE }, &[]),
+            Self::Number(number) => tagged(tag::NUMBER, &number.to_bits().to_be_bytes()),
+            Self::Exact(Exact::Signed(int)) => tagged(tag::SIGNED, &int.to_be_bytes()),
+            Self::Exact(Exact::Unsigned(int)) => tagged(tag::UNSIGNED, &int.to_be_bytes()),
+            Self::String(bytes) => {
+                tagged(tag::STRING, &length(bytes.len()));
+                out.extend_from_slice(bytes);
+            }
+            Self::Table(entries) => {
+                tagged(tag::TABLE, &length(entries.len()));
+                for (key, value) in entries {
+                    key.write(out);
+                    value.write(out);
+                }
+            }
+        }
+    }
+
+    fn read(bytes: &mut &[u8], depth: usize) -> Option<Self> {
+        let depth = depth.checked_sub(1)?;
+        match take::<1>(bytes)? {
+            [tag::NIL] => Some(Self::Nil),
+            [tag::FALSE] => Some(Self::Boolean(false)),
+            [tag::TRUE] => Some(Self::Boolean(true)),
+            [tag::NUMBER] => Some(Self::Number(f64::from_bits(u64::from_be_bytes(take(bytes)?)))),
+            [tag::SIGNED] => Some(Self::Exact(Exact::Signed(i64::from_be_bytes(take(bytes)?)))),
+            [tag::UNSIGNED] => Some(Self::Exact(Exact::Unsigned(u64::from_be_bytes(take(bytes)?)))),
+            [tag::STRING] => {
+                let length = usize::try_from(u32::from_be_bytes(take(bytes)?)).ok()?;
+                let (text, rest) = bytes.split_at_checked(length)?;
+                *bytes = rest;
+                Some(Self::String(text.to_vec()))
+            }
+            [tag::TABLE] => {
+                let count = u32::from_be_bytes(take(bytes)?);
+                let entry = |_| Some((Self::read(bytes, depth)?, Self::read(bytes, depth)?));
+                (0..count).map(entry).collect::<Option<_>>().map(Self::Table)
+            }
+            [_] => None,
+        }
+    }
+
     fn to_lua(&self, lua: &Lua) -> mlua::Result<mlua::Value> {
         match self {
             Self::Nil => Ok(mlua::Value::Nil),
             Self::Boolean(on) => Ok(mlua::Value::Boolean(*on)),
             Self::Number(number) => Ok(mlua::Value::Number(*number)),
-            Self::Wide(wide) => wide.into_lua(lua),
+            Self::Exact(exact) => exact.into_lua(lua),
             Self::String(bytes) => lua.create_string(bytes).map(mlua::Value::String),
             Self::Table(entries) => {
                 let table = lua.create_table()?;
@@ -61,6 +138,12 @@ impl Plain {
             }
         }
     }
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*taken)
 }
 
 /// Copies a script's value out of its VM, up to a number of bytes.
@@ -82,8 +165,8 @@ impl Copy {
                 self.take(bytes.len())?;
                 Ok(Plain::String(bytes.to_vec()))
             }
-            mlua::Value::UserData(data) => match data.borrow::<Wide>() {
-                Ok(wide) => self.take(ENTRY_BYTES).map(|()| Plain::Wide(*wide)),
+            mlua::Value::UserData(data) => match data.borrow::<Exact>() {
+                Ok(exact) => self.take(ENTRY_BYTES).map(|()| Plain::Exact(*exact)),
                 Err(_) => Err(unfit("userdata")),
             },
             mlua::Value::Table(table) => {

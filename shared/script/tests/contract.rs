@@ -122,6 +122,11 @@ fn an_error_names_the_file_and_the_line() {
         ("return function(frame)\n return { v = reg.u32(frame.hr, 0, 'ABDC') }\nend", 2),
         ("return function(frame)\n error('no')\nend", 2),
         ("return function(frame)\n\n while true do end\nend", 3),
+        ("return function(frame)\n\n string.find('a', '%')\nend", 3),
+        ("return function(frame)\n string.format('%d', 'x')\nend", 2),
+        ("return function(frame)\n\n\n table.concat({ {} })\nend", 4),
+        ("return function(frame)\n\n json.decode('{')\nend", 3),
+        ("return function(frame)\n\n return { v = int.new(1) // 0 }\nend", 3),
     ] {
         let error = run_once(source).expect_err(source);
         assert_eq!((error.file.as_str(), error.line), ("meter.luau", Some(line)), "{error}");
@@ -174,6 +179,59 @@ fn a_state_is_kept_unless_a_second_value_is_given() {
 }
 
 #[test]
+fn a_state_survives_as_bytes_and_broken_bytes_are_no_state() {
+    let mut parser = load(
+        "return function(frame, state)
+           if state then
+               return { same = state.n == 0.1 and state.s == 'x\\0y' and state.t[1] == true
+                   and state.t.deep.f == false and state.u == reg.u64(frame.hr, 0) }
+           end
+           return {}, { n = 0.1, s = 'x\\0y', t = { true, deep = { f = false } },
+               u = reg.u64(frame.hr, 0), i = int.new(-5) }
+         end",
+    );
+    let mut state = DeviceState::default();
+    run(&mut parser, &mut state).expect("first");
+    let bytes = state.to_bytes();
+    let mut copy = DeviceState::from_bytes(&bytes).expect("our own bytes");
+    assert_eq!(copy, state);
+    assert_eq!(run(&mut parser, &mut copy).expect("second")[0].value, Some(Value::Bool(true)));
+    for end in 0..bytes.len() {
+        assert_eq!(DeviceState::from_bytes(&bytes[..end]), None, "{end}");
+    }
+    assert_eq!(DeviceState::from_bytes(&[0, 0]), None);
+    assert_eq!(DeviceState::from_bytes(&[9]), None);
+    assert_eq!(DeviceState::from_bytes(&[7, 0, 0, 0, 1].repeat(1000)), None);
+}
+
+#[test]
+fn no_text_tells_an_address() {
+    for expression in [
+        "tostring({})",
+        "tostring(print)",
+        "tostring(assert)",
+        "tostring(buffer.create(1))",
+        "`{reg}`",
+        "string.format('%s %s', {}, reg.u16)",
+        "('%*'):format({})",
+        "('%s'):format(setmetatable({}, { __metatable = 1 }))",
+        "select(2, pcall(error, {})) and tostring(select(2, pcall(error, {})))",
+        "tostring(json.null)",
+        "tostring(select(2, pcall(function() local x = {} .. 1 end)))",
+        "tostring(select(2, pcall(table.concat, { {} })))",
+        "tostring(setmetatable({}, { __tostring = function() return 'own' end }))",
+    ] {
+        let source = format!("return function(frame) return {{ v = {expression} }} end");
+        let shown = format!("{:?}", run_once(&source).expect(expression)[0].value);
+        assert!(!shown.contains("0x"), "{expression}: {shown}");
+    }
+    for body in ["error({})", "error(print)", "error(setmetatable({}, { __tostring = 7 }))"] {
+        let error = run_once(&format!("return function() {body} end"));
+        assert!(!error.as_ref().is_err_and(|e| e.to_string().contains("0x")), "{error:?}");
+    }
+}
+
+#[test]
 fn the_same_frame_costs_the_same_fuel_in_any_vm() {
     let twenty = "return function(frame)
         local r, hr = {}, frame.hr
@@ -187,12 +245,12 @@ fn the_same_frame_costs_the_same_fuel_in_any_vm() {
         let mut parser = load(twenty);
         for _ in 0..100 {
             assert_eq!(run(&mut parser, &mut DeviceState::default()).expect("runs").len(), 20);
-            used.push(parser.fuel_used());
+            used.push(parser.used().fuel);
         }
     }
     assert!(used.iter().all(|fuel| *fuel == used[0]), "{used:?}");
     // The figure that `Limits::DEFAULT` is chosen by.
-    assert_eq!(used[0], 146);
+    assert_eq!(used[0], 106);
 }
 
 fn load(source: &str) -> Parser {

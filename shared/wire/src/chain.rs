@@ -80,6 +80,11 @@ pub fn catalogue_id(catalogue: &Catalogue) -> CatalogueId {
     bytes_id(&v1::encode_catalogue(catalogue))
 }
 
+/// What a [`Refuse`](crate::Refuse) calls a message by: the SHA-256 of its bytes.
+pub fn message_digest(bytes: &[u8]) -> Digest {
+    Digest(Sha256::digest(bytes).into())
+}
+
 /// The name of the catalogue that has these bytes, whether they can be decoded or not.
 pub(crate) fn bytes_id(bytes: &[u8]) -> CatalogueId {
     CatalogueId(Sha256::digest(bytes).into())
@@ -152,6 +157,11 @@ impl Canonical {
                 self.text(target);
                 self.text(value);
                 self.u8(u8::from(*done));
+            }
+            Event::Command { command, step } => {
+                self.u8(5);
+                self.text(command.as_str());
+                self.u8(codes::of_command_step(*step));
             }
         }
     }

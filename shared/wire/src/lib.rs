@@ -18,19 +18,21 @@ pub mod chain;
 mod error;
 mod limits;
 mod messages;
+mod packing;
 pub mod topics;
 pub mod v1;
 
-pub use chain::{catalogue_id, chain_start, leaf, link};
+pub use chain::{catalogue_id, chain_start, leaf, link, message_digest};
 pub use error::{DecodeError, Fault};
 pub use limits::{
-    CATALOGUE_BYTES_MAX, CHUNK_BYTES, MESSAGE_BYTES_MAX, RECORDS_MAX, SAMPLE_TEXT_BYTES_MAX,
-    TEXT_BYTES_MAX, clip,
+    CATALOGUE_BYTES_MAX, CHUNK_BYTES, CONTENT_BYTES_MAX, MESSAGE_BYTES_MAX, RECORDS_MAX,
+    SAMPLE_TEXT_BYTES_MAX, TEXT_BYTES_MAX, clip,
 };
 pub use messages::{
     Ack, Answer, CatalogueChunk, CommandMessage, JournalState, Need, Pause, PauseReason, Present,
-    Watch,
+    Refuse, Watch,
 };
+pub use packing::{Compress, Decompress};
 pub use topics::{
     DownKind, TopicError, UP_FILTER, UpKind, down_filter, down_topic, parse_down, parse_up, shard,
     up_topic,

@@ -12,6 +12,10 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// bounds what a few hostile bytes can make a reader allocate (about half a MiB of samples).
 pub const RECORDS_MAX: usize = 10_000;
 
+/// Most bytes of a content that was packed: what the largest batch of wide values takes, and all
+/// that a few hostile bytes can make a reader allocate.
+pub const CONTENT_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
+
 /// Longest text in a message, other than a value: a line that a person still reads.
 pub const TEXT_BYTES_MAX: usize = 1024;
 

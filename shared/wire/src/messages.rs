@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use fieldgate_model::{
-    AlarmTransition, BootId, CatalogueId, Command, CommandId, Cursor, Epoch, Millis, Outcome,
-    Owner, Position, Sample, UtcMillis,
+    AlarmTransition, BootId, CatalogueId, Command, CommandId, Cursor, Digest, Epoch, Millis,
+    Outcome, Owner, Position, Sample, UtcMillis,
 };
 
 use crate::DownKind;
@@ -82,6 +82,17 @@ pub struct Watch {
     pub owner: Owner,
     /// Until when, by the instance's clock.
     pub until: UtcMillis,
+}
+
+/// Down: an instance will never take this message, however often it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refuse {
+    /// Who speaks.
+    pub owner: Owner,
+    /// The SHA-256 of the message: where it belongs may be what cannot be read.
+    pub message: Digest,
+    /// Why, for a person.
+    pub reason: alloc::string::String,
 }
 
 /// Up: a reply to a message that makes no history.

@@ -62,12 +62,21 @@ pub enum DownKind {
     Command,
     /// Tell the present.
     Watch,
+    /// A batch that will never be taken.
+    Refuse,
 }
 
 impl DownKind {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 6] =
-        [Self::Welcome, Self::Ack, Self::Need, Self::Pause, Self::Command, Self::Watch];
+    pub const ALL: [Self; 7] = [
+        Self::Welcome,
+        Self::Ack,
+        Self::Need,
+        Self::Pause,
+        Self::Command,
+        Self::Watch,
+        Self::Refuse,
+    ];
 
     /// The last level of its topic.
     pub const fn as_str(self) -> &'static str {
@@ -78,6 +87,7 @@ impl DownKind {
             Self::Pause => "pause",
             Self::Command => "command",
             Self::Watch => "watch",
+            Self::Refuse => "refuse",
         }
     }
 }

@@ -9,6 +9,8 @@
 mod any_bytes;
 #[path = "../../../shared/wire/tests/wire/any_bytes.rs"]
 mod any_message;
+#[path = "../../../shared/rules/tests/payload/any_bytes.rs"]
+mod any_payload;
 #[path = "../../../shared/modbus/tests/suite/any_script.rs"]
 mod any_script;
 // The importers as they stand: the whole edge, with its database and its script engine, would take
@@ -29,7 +31,7 @@ type Target = fn(&[u8], Pieces<'_>);
 
 /// The targets by name: of the Modbus ones, also that of their folder below
 /// `shared/modbus/corpus/`.
-const TARGETS: [(&str, Target); 11] = [
+const TARGETS: [(&str, Target); 15] = [
     ("tcp", any_bytes::tcp),
     ("rtu", any_bytes::rtu),
     ("ascii", any_bytes::ascii),
@@ -37,6 +39,10 @@ const TARGETS: [(&str, Target); 11] = [
     ("request", any_bytes::request),
     ("client", any_script::client),
     ("wire", |bytes, _| any_message::check_all(bytes)),
+    ("json", |bytes, _| any_payload::any_json(bytes)),
+    ("cbor", |bytes, _| any_payload::any_cbor(bytes)),
+    ("senml", |bytes, _| any_payload::any_senml(bytes)),
+    ("pointer", |bytes, _| any_payload::any_pointer(bytes)),
     ("csv", |bytes, _| import_any(Format::Csv, bytes)),
     ("telegraf", |bytes, _| import_any(Format::Telegraf, bytes)),
     ("home-assistant", |bytes, _| import_any(Format::HomeAssistant, bytes)),

@@ -244,7 +244,8 @@ impl World {
         let (kind, body) = match self.rng.below(5) {
             0 => {
                 let (owner, utc) = (sender, utc(self.now));
-                let welcome = Welcome { owner, utc, cursors: Vec::new(), contested: false };
+                let cursors = Vec::new();
+                let welcome = Welcome { owner, utc, cursors, contested: false, readopted: 0 };
                 (DownKind::Welcome, fieldgate_wire::encode_welcome(&welcome))
             }
             1 => {
@@ -480,6 +481,7 @@ fn is_stale(kind: DownKind, body: &[u8], disk: &EdgeDisk) -> bool {
         DownKind::Pause => fieldgate_wire::decode_pause(body).map(|pause| pause.owner),
         DownKind::Command => fieldgate_wire::decode_command(body).map(|message| message.owner),
         DownKind::Watch => fieldgate_wire::decode_watch(body).map(|watch| watch.owner),
+        DownKind::Refuse => fieldgate_wire::decode_refuse(body).map(|refuse| refuse.owner),
     };
     let sender = sender.expect("the link keeps bytes");
     match disk.fence.owner() {

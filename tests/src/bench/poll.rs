@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::peer::Libmodbus;
+use super::peer::RawLoop;
 use super::rig::Rig;
 use super::{cost, stored};
 use crate::harness::{Edge, Scratch, pause};
@@ -20,7 +20,7 @@ const WARM_UP: Duration = Duration::from_secs(5);
 
 pub(super) fn run(devices: u16, length: Duration) -> Result<Value> {
     let scratch = Scratch::new("fieldgate-bench")?;
-    let peer = Libmodbus::compile()?;
+    let peer = RawLoop::libmodbus()?;
     let rig = Rig::start(devices)?;
     let folder = scratch.folder("edge")?;
     scratch.file("edge/profiles/bench-meter.toml", &profile()?)?;
@@ -110,7 +110,7 @@ fn total(rig: &Rig) -> u64 {
     rig.reads().iter().sum()
 }
 
-fn mib(bytes: u64) -> f64 {
+pub(super) fn mib(bytes: u64) -> f64 {
     as_f64(bytes) / f64::from(1 << 20)
 }
 

@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::cost;
-use super::peer::Libmodbus;
+use super::peer::RawLoop;
 use super::poll::{as_f64, round};
 use super::rig::Rig;
 use crate::harness::{Edge, Scratch, pause};
@@ -32,7 +32,7 @@ struct Side {
 
 pub(super) fn run(in_flight: u16, length: Duration) -> Result<Value> {
     let scratch = Scratch::new("fieldgate-bench")?;
-    let peer = Libmodbus::compile()?;
+    let peer = RawLoop::libmodbus()?;
     let rig = Rig::start(1)?;
     let serial = daemon(&scratch, &rig, 1, length)?;
     let arguments = [

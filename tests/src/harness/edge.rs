@@ -1,5 +1,6 @@
 //! `fieldgate run` as a process, its configuration, and the technician's verbs.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::process::{Ended, Process};
 use super::wait::until;
-use super::{Scratch, binary};
+use super::{FakeClock, Scratch, binary};
 
 /// Until it is ready: databases are made, buses opened.
 const START_AT_MOST: Duration = Duration::from_secs(20);
@@ -40,6 +41,7 @@ pub struct Edge {
     folder: PathBuf,
     config: PathBuf,
     name: String,
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl Edge {
@@ -51,12 +53,29 @@ impl Edge {
         Self::start_with(&folder, &path, &config.name)
     }
 
+    /// The same, by a wall clock of its own.
+    pub fn start_by(scratch: &Scratch, config: &EdgeConfig, clock: &FakeClock) -> Result<Self> {
+        let folder = scratch.folder(&config.name)?;
+        let path = folder.join("fieldgate.toml");
+        fs::write(&path, config.text(&folder)?).context("cannot write a configuration")?;
+        Self::launch(&folder, &path, &config.name, clock.environment())
+    }
+
     /// Starts one with a configuration file that is there already.
     pub fn start_with(folder: &Path, config: &Path, name: &str) -> Result<Self> {
+        Self::launch(folder, config, name, Vec::new())
+    }
+
+    fn launch(
+        folder: &Path,
+        config: &Path,
+        name: &str,
+        environment: Vec<(&'static str, OsString)>,
+    ) -> Result<Self> {
         let program = binary("fieldgate")?;
-        let process = run(&program, folder, config, name)?;
+        let process = run(&program, folder, config, name, &environment)?;
         let (folder, config) = (folder.to_path_buf(), config.to_path_buf());
-        Ok(Self { process, program, folder, config, name: name.to_owned() })
+        Ok(Self { process, program, folder, config, name: name.to_owned(), environment })
     }
 
     /// Its process.
@@ -85,7 +104,8 @@ impl Edge {
 
     /// Starts it again on the same files.
     pub fn restart(&mut self) -> Result<()> {
-        self.process = run(&self.program, &self.folder, &self.config, &self.name)?;
+        let (folder, config) = (&self.folder, &self.config);
+        self.process = run(&self.program, folder, config, &self.name, &self.environment)?;
         Ok(())
     }
 
@@ -129,16 +149,23 @@ impl EdgeConfig {
 }
 
 /// Starts the daemon as systemd would, and waits for the `READY=1` of `sd_notify(3)`.
-fn run(program: &Path, folder: &Path, config: &Path, name: &str) -> Result<Process> {
+fn run(
+    program: &Path,
+    folder: &Path,
+    config: &Path,
+    name: &str,
+    environment: &[(&'static str, OsString)],
+) -> Result<Process> {
     let config = config.display().to_string();
     let path = folder.join("n");
     // A former life's socket; there may be none.
     fs::remove_file(&path).unwrap_or_default();
     let socket = UnixDatagram::bind(&path).context("cannot bind a socket for readiness")?;
     socket.set_nonblocking(true).context("cannot make a socket non-blocking")?;
-    let variable = ("NOTIFY_SOCKET", path.as_os_str());
+    let told = ("NOTIFY_SOCKET", path.clone().into_os_string());
+    let variables = environment.iter().cloned().chain([told]);
     let arguments = ["run", "--config", &config];
-    let mut process = Process::start_with(name, program, arguments, folder, Some(variable))?;
+    let mut process = Process::start_with(name, program, arguments, folder, variables)?;
     until("the edge to say that it is ready", START_AT_MOST, || {
         process.must_run()?;
         let mut message = [0; 256];

@@ -34,7 +34,7 @@ impl Libmodbus {
     }
 
     fn start(folder: &Path, arguments: &[&str]) -> Result<Self> {
-        let program = peer("libmodbus_server")?;
+        let program = peer("libmodbus_server", "modbus")?;
         let mut process = Process::start("libmodbus", &program, arguments, folder)?;
         let line = process.first_json_line(START_AT_MOST)?;
         let listen = line.get("listen").and_then(Value::as_str).context("no `listen`")?.to_owned();
@@ -52,8 +52,9 @@ impl Libmodbus {
     }
 }
 
-/// Path of `tests/peers/<name>.c`, compiled; it lies beside the binary that is tested.
-pub fn peer(name: &str) -> Result<PathBuf> {
+/// Path of `tests/peers/<name>.c`, compiled and linked with the system's `lib<library>`; it lies
+/// beside the binary that is tested.
+pub fn peer(name: &str, library: &str) -> Result<PathBuf> {
     let source = repository().join("tests/peers").join(name).with_extension("c");
     let program = binary("fieldgate")?.with_file_name(name);
     let changed_at = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
@@ -68,10 +69,11 @@ pub fn peer(name: &str) -> Result<PathBuf> {
     let draft = program.with_extension(format!("{}", super::free_port()?));
     let mut compiler = Command::new("cc");
     compiler.args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&draft);
-    let output = compiler.arg(&source).arg("-lmodbus").output().context("cannot start `cc`")?;
+    let output = compiler.arg(&source).arg(format!("-l{library}")).output();
+    let output = output.context("cannot start `cc`")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("`{}` does not compile; is libmodbus-dev there?\n{said}", source.display());
+        bail!("`{}` does not compile; is lib{library} there?\n{said}", source.display());
     }
     fs::rename(&draft, &program).context("cannot name a compiled program")?;
     Ok(program)

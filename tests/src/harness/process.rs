@@ -45,26 +45,28 @@ impl Process {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        Self::start_with(name, program, arguments, logs, None)
+        let nothing = std::iter::empty::<(&str, &OsStr)>();
+        Self::start_with(name, program, arguments, logs, nothing)
     }
 
-    /// The same, with one more environment variable.
-    pub fn start_with<I, S>(
+    /// The same, with more environment variables.
+    pub fn start_with<I, S, V>(
         name: &str,
         program: &Path,
         arguments: I,
         logs: &Path,
-        variable: Option<(&str, &OsStr)>,
+        variables: impl IntoIterator<Item = (&'static str, V)>,
     ) -> Result<Self>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
+        V: AsRef<OsStr>,
     {
         let stdout = logs.join(format!("{name}.out"));
         let stderr = logs.join(format!("{name}.err"));
         let child = Command::new(program)
             .args(arguments)
-            .envs(variable)
+            .envs(variables)
             .current_dir(logs)
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).context("cannot create a log")?)

@@ -1,6 +1,6 @@
 //! Waiting on a condition, and finding a free port.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,4 +39,10 @@ pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .context("no loopback port to be had")?;
     Ok(listener.local_addr().context("a bound listener has an address")?.port())
+}
+
+/// The same for UDP.
+pub fn free_udp_port() -> Result<u16> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no loopback port to be had")?;
+    Ok(socket.local_addr().context("a bound socket has an address")?.port())
 }

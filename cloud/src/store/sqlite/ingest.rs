@@ -1,14 +1,17 @@
 //! What comes up from gateways: epochs, batches, catalogues.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use fieldgate_model::{
     AlarmState, BootId, CatalogueId, Cursor, Digest, Epoch, GatewayId, IncarnationId, Position,
     Stream, TenantId, UtcMillis,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::command;
 use super::rows::{count, damaged, id, not_found, number};
-use crate::store::{AlarmChange, Commit, GatewayState, Reservation, StoreError};
+use super::{anchors, command, rollups};
+use crate::store::rollup::HOUR_MS;
+use crate::store::{AlarmChange, BatchState, Commit, GatewayState, Reservation, StoreError};
 
 /// Catalogues of one gateway: they change with its configuration, not with its days, so more come
 /// from a gateway that is broken, and its batches wait with it.
@@ -89,10 +92,14 @@ pub(super) fn commit(
     now: UtcMillis,
 ) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
+    let lines = anchors::note(&transaction, commits, now)?;
+    let mut placed = Vec::with_capacity(commits.len());
     for commit in commits {
+        let span = anchors::place(&lines, commit);
+        placed.push((commit, span));
         if !is_stored(&transaction, commit)? {
-            insert_batch(&transaction, commit, now)?;
-            advance(&transaction, commit)?;
+            insert_batch(&transaction, commit, span, now)?;
+            advance(&transaction, commit, now)?;
             book(&transaction, commit, now)?;
             for change in &commit.alarms {
                 project(&transaction, commit, change)?;
@@ -101,12 +108,51 @@ pub(super) fn commit(
                 command::close(&transaction, &commit.gateway, closing, now)?;
             }
         }
+    }
+    for (gateway, until) in seen(&placed) {
         transaction
-            .prepare_cached("UPDATE gateway SET last_seen_at = ?2 WHERE id = ?1")?
-            .execute(params![commit.gateway.as_str(), now.0])?;
+            .prepare_cached(
+                "UPDATE gateway SET last_seen_at = ?2,
+                    data_until = coalesce(max(data_until, ?3), data_until, ?3)
+                 WHERE id = ?1",
+            )?
+            .execute(params![gateway.as_str(), now.0, until])?;
+    }
+    for (gateway, from, to) in changed_hours(&placed) {
+        rollups::mark(&transaction, gateway, (from, to), now)?;
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// A batch and where it stands in UTC.
+type Placed<'c> = (&'c Commit, Option<(UtcMillis, UtcMillis)>);
+
+/// The gateways of a group, each with the time of its newest sample.
+fn seen<'c>(placed: &[Placed<'c>]) -> BTreeMap<&'c GatewayId, Option<i64>> {
+    let mut until_by_gateway = BTreeMap::new();
+    for (commit, span) in placed {
+        let until = until_by_gateway.entry(&commit.gateway).or_insert(None);
+        if commit.stream == Stream::Samples {
+            *until = span.map(|(_, to)| to.0).max(*until);
+        }
+    }
+    until_by_gateway
+}
+
+/// The ranges of hours that a group adds samples to, each once: most batches of a group lie in one.
+/// A batch that was stored before marks its hours again, which costs no more than making them anew.
+fn changed_hours<'c>(placed: &[Placed<'c>]) -> BTreeSet<(&'c GatewayId, UtcMillis, UtcMillis)> {
+    let hour = |at: UtcMillis| UtcMillis(at.0.div_euclid(HOUR_MS) * HOUR_MS);
+    let readable = placed.iter().filter(|(commit, _)| {
+        commit.stream == Stream::Samples && commit.state == BatchState::Readable
+    });
+    readable
+        .filter_map(|(commit, span)| {
+            let (from, to) = (*span)?;
+            Some((&commit.gateway, hour(from), hour(to)))
+        })
+        .collect()
 }
 
 /// Whether the batch is committed already; an error if it does not stand at its cursor.
@@ -134,13 +180,15 @@ fn is_stored(connection: &Connection, commit: &Commit) -> Result<bool, StoreErro
 fn insert_batch(
     connection: &Connection,
     commit: &Commit,
+    span: Option<(UtcMillis, UtcMillis)>,
     now: UtcMillis,
 ) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO batch (tenant, gateway, incarnation, stream, first, next, catalogue,
-                                from_at, to_at, state, committed_at, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                                from_at, to_at, state, committed_at, body, boot, from_mono,
+                                to_mono)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             commit.tenant.as_str(),
@@ -150,20 +198,23 @@ fn insert_batch(
             count(commit.first.0),
             count(commit.next.0),
             commit.catalogue.map(|catalogue| catalogue.0),
-            commit.span.map(|(from, _)| from.0),
-            commit.span.map(|(_, to)| to.0),
+            span.map(|(from, _)| from.0),
+            span.map(|(_, to)| to.0),
             commit.state.code(),
             now.0,
-            commit.body
+            commit.body,
+            commit.boot.0,
+            commit.mono.map(|(from, _)| count(from.0)),
+            commit.mono.map(|(_, to)| count(to.0))
         ])?;
     Ok(())
 }
 
-fn advance(connection: &Connection, commit: &Commit) -> Result<(), StoreError> {
+fn advance(connection: &Connection, commit: &Commit, now: UtcMillis) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO cursor (gateway, incarnation, stream, committed, chain)
-             VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO cursor (gateway, incarnation, stream, committed, chain, blocked_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (gateway, incarnation, stream)
              DO UPDATE SET committed = excluded.committed, chain = excluded.chain",
         )?
@@ -172,7 +223,8 @@ fn advance(connection: &Connection, commit: &Commit) -> Result<(), StoreError> {
             commit.incarnation.0,
             commit.stream.code(),
             count(commit.next.0),
-            commit.chain.0
+            commit.chain.0,
+            now.0
         ])?;
     Ok(())
 }

@@ -1,19 +1,23 @@
 //! The store in one `SQLite` file.
 
 mod admin;
+pub(super) mod anchors;
+mod blocks;
 mod command;
 mod ingest;
+mod rollups;
 mod rows;
 mod schema;
 
 use std::path::Path;
 
-use fieldgate_model::{CatalogueId, CommandId, GatewayId, TenantId, UtcMillis};
+use fieldgate_model::{CatalogueId, CommandId, GatewayId, Position, TenantId, UtcMillis};
 use rusqlite::Connection;
 
 use super::{
-    Closing, Commit, GatewayRow, GatewayState, NewCommand, NewConsoleLink, NewTenant, NewToken,
-    OpenCommand, Reservation, Scopes, Store, StoreError, Submitted, TenantRow, TokenRow,
+    Closing, Commit, Compaction, GatewayRow, GatewayState, Hold, NewCommand, NewConsoleLink,
+    NewTenant, NewToken, OpenCommand, Reservation, Restamp, Rolled, Scopes, Store, StoreError,
+    Submitted, TenantRow, TokenRow,
 };
 
 /// The store in one `SQLite` file.
@@ -51,6 +55,31 @@ impl Store for SqliteStore {
 
     fn commit(&mut self, commits: &[Commit], now: UtcMillis) -> Result<(), StoreError> {
         ingest::commit(&mut self.connection, commits, now)
+    }
+
+    fn compact(&mut self, planned: &[Compaction], now: UtcMillis) -> Result<usize, StoreError> {
+        blocks::compact(&mut self.connection, planned, now)
+    }
+
+    fn set_hold(&mut self, hold: &Hold, position: Option<Position>) -> Result<(), StoreError> {
+        blocks::set_hold(&mut self.connection, hold, position)
+    }
+
+    fn roll(&mut self, planned: &[Rolled], now: UtcMillis) -> Result<usize, StoreError> {
+        rollups::roll(&mut self.connection, planned, now)
+    }
+
+    fn restamp(&mut self, step: &Restamp, now: UtcMillis) -> Result<bool, StoreError> {
+        anchors::restamp(&mut self.connection, step, now)
+    }
+
+    fn mark_dirty(
+        &mut self,
+        gateway: &GatewayId,
+        range: (UtcMillis, UtcMillis),
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
+        rollups::mark(&self.connection, gateway, range, now)
     }
 
     fn save_catalogue(

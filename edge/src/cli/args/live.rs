@@ -110,11 +110,15 @@ pub(in crate::cli) struct ReadArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(in crate::cli) struct ScanArgs {
     /// The bus's name in the configuration; or `tcp://HOST:PORT`, `rtu+tcp://HOST:PORT`,
-    /// `/dev/PORT`, `ascii:/dev/PORT`.
+    /// `/dev/PORT`, `ascii:/dev/PORT`; or `coap://HOST:PORT`, `coap` for this machine.
     #[arg(value_name = "BUS|ENDPOINT")]
     pub(in crate::cli) target: String,
+    /// With `coap`: ask all CoAP devices on the network, by multicast.
+    #[arg(long)]
+    pub(in crate::cli) multicast: bool,
     /// On a serial line: try these speeds and parities too, the common ones first.
     #[arg(long)]
     pub(in crate::cli) sweep: bool,
@@ -168,7 +172,7 @@ pub(in crate::cli) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TraceArgs {
-    /// One bus only.
+    /// One bus only; a CoAP host by its URL, or all of them by `coap`.
     pub(in crate::cli) bus: Option<String>,
     /// One unit only.
     #[arg(short = 'a', long, value_name = "UNIT")]

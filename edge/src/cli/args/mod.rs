@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 mod live;
+mod parser;
 pub(super) mod simulate;
 
 use std::path::PathBuf;
@@ -11,6 +12,9 @@ use fieldgate_model::Millis;
 
 pub(super) use self::live::{
     DecodeArgs, ExplainArgs, LineArgs, Mode, ParityArg, ReadArgs, ScanArgs, TopArgs, TraceArgs,
+};
+pub(super) use self::parser::{
+    ParserBenchArgs, ParserReloadArgs, ParserReplayArgs, ParserTestArgs, ParserVerb,
 };
 use self::simulate::SimulateArgs;
 use super::buffer::BufferVerb;
@@ -41,7 +45,8 @@ const TOP_EXAMPLES: &str = "\
 By what you are at:
   find out         scan, decode, read, trace
   describe         profile, parser, check, plan
-  run and look     run, status, top, watch, history, buffer, explain, write
+  run and look     run, status, top, watch, history, buffer, explain, write, sync,
+                   command
   rehearse         simulate
 
 Examples:
@@ -172,6 +177,21 @@ Examples:
 
 Keys: q ends, up and down or j and k select, tab changes the list, ? shows the keys.")]
     Top(TopArgs),
+    /// Show how the uplink is: whom it obeys, how far each stream is, what holds it up
+    #[command(after_help = "\
+Examples:
+  fieldgate sync
+  fieldgate sync --json | jq '.streams[] | .sealed - .committed'")]
+    Sync(DaemonArgs),
+    /// Show what the cloud has asked of this gateway, and what became of it
+    #[command(after_help = "\
+Examples:
+  fieldgate command list
+  fieldgate command show cmd-01f7a3")]
+    Command {
+        #[command(subcommand)]
+        verb: CommandVerb,
+    },
     /// Print the manual as man pages
     #[command(after_help = "\
 Examples:
@@ -182,10 +202,12 @@ Examples:
         #[arg(long, value_name = "FOLDER")]
         out: Option<PathBuf>,
     },
-    /// Try out parsers
+    /// Try out parsers, replay the frames that failed, and take a new file into the running gateway
     #[command(after_help = "\
 Examples:
-  fieldgate parser test pump.luau")]
+  fieldgate parser test pump.luau
+  fieldgate parser replay pump.luau
+  fieldgate parser reload pump.luau")]
     Parser {
         #[command(subcommand)]
         verb: ParserVerb,
@@ -236,19 +258,39 @@ Examples:
     },
 }
 
-/// Verbs about parsers.
+/// Verbs about commands of the cloud.
 #[derive(Debug, Subcommand)]
-pub(super) enum ParserVerb {
-    /// Run a parser over one frame; it needs no profile
+pub(super) enum CommandVerb {
+    /// List the commands that arrived last, newest first
     #[command(after_help = "\
 Examples:
-  fieldgate parser test pump.luau
-  fieldgate parser test pump.luau --frame '{\"hr\": [1, 1450, 325, 482, 0, 7]}'
-  fieldgate parser test pump.luau --frame '{\"ir\": {\"100\": [7, 8]}, \"co\": [true]}'
-  fieldgate parser test text.luau --frame '{\"payload\": \"21.5 C\", \"format\": 0}'
+  fieldgate command list
+  fieldgate command list --count 500 --json | jq '.[] | select(.state == \"failed\")'")]
+    List(CommandListArgs),
+    /// Show one command: who asked for what, and when each step was taken
+    #[command(after_help = "\
+Examples:
+  fieldgate command show cmd-01f7a3
+  fieldgate command show cmd-01f7a3 --json | jq .started_at")]
+    Show(CommandShowArgs),
+}
 
-Without --frame, hr[0] to hr[9] hold 0 to 9.")]
-    Test(ParserTestArgs),
+#[derive(Debug, Args)]
+pub(super) struct CommandListArgs {
+    /// How many.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) count: u32,
+    #[command(flatten)]
+    pub(super) daemon: DaemonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CommandShowArgs {
+    /// The command's id.
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) daemon: DaemonArgs,
 }
 
 #[derive(Debug, Args)]
@@ -299,19 +341,6 @@ pub(super) struct WatchArgs {
     pub(super) duration: Option<Millis>,
     #[command(flatten)]
     pub(super) daemon: DaemonArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ParserTestArgs {
-    /// The parser's Luau file.
-    pub(super) file: PathBuf,
-    /// What it is given: `hr`, `ir`, `co`, `di` as lists from address 0 or objects of address to
-    /// list; `payload`, `format`, `device`.
-    #[arg(long, value_name = "JSON")]
-    pub(super) frame: Option<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 fn duration(text: &str) -> Result<Millis, String> {

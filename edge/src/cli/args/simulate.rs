@@ -22,6 +22,7 @@ Examples:
   fieldgate simulate demo-meter --drop 5% --late 300ms@10% --exception 2@hr:100..110
   fieldgate simulate demo-meter --count 20 --silent-unit 7 --die-after 60s --revive-after 30s
   fieldgate simulate demo-meter --listen 127.0.0.1:0 --control 127.0.0.1:0 --json
+  fieldgate simulate demo-coap-sensor --listen 127.0.0.1:5683 --drop 5% --late 300ms@10%
 
 Unit ids count from 1, or from --unit, in the order given. --control takes one JSON object a line:
   {\"device\": \"demo-meter\", \"signal\": \"voltage_l1\", \"value\": 260}
@@ -57,6 +58,9 @@ pub(in crate::cli) struct SimulateArgs {
     /// Where to take control lines; port 0 for any.
     #[arg(long, value_name = "ADDRESS")]
     pub(in crate::cli) control: Option<SocketAddr>,
+    /// Of a CoAP device: tell whoever observes so often.
+    #[arg(long, value_name = "DURATION", default_value = "1 s", value_parser = duration)]
+    pub(in crate::cli) notify_every: Millis,
     /// Announce what is served where as one line of JSON.
     #[arg(long)]
     pub(in crate::cli) json: bool,
@@ -70,7 +74,8 @@ pub(in crate::cli) struct SimulateArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Transports")]
 pub(in crate::cli) struct DoorArgs {
-    /// Modbus TCP here, port 0 for any; 127.0.0.1:5020 if nothing else is asked for.
+    /// Modbus TCP here, port 0 for any; 127.0.0.1:5020 if nothing else is asked for. A CoAP device
+    /// is at 127.0.0.1:5683 by default, and knows the faults `--drop` and `--late`.
     #[arg(long, value_name = "ADDRESS")]
     pub(in crate::cli) listen: Option<SocketAddr>,
     /// RTU frames over TCP here; port 0 for any.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fieldgate_rules::payload::Pick;
 use fieldgate_rules::profile::Profile;
 use fieldgate_rules::signal::{SignalSource, SignalSpec};
 use serde::Serialize;
@@ -85,9 +86,18 @@ fn shown_signal<'a>(profile: &'a Profile, signal: &'a SignalSpec) -> ShownSignal
         SignalSource::RegisterBits { address, first, last } => {
             (Some(address), format!("bits {first} to {last}"), None)
         }
-        SignalSource::Parser { kind } => (None, kind.as_str().to_owned(), None),
+        SignalSource::Payload { kind, .. } | SignalSource::Parser { kind } => {
+            (None, kind.as_str().to_owned(), None)
+        }
     };
-    let address = address.map(|address| address.to_string());
+    let in_resource = profile.picked(signal);
+    let in_resource = in_resource.map(|(_, resource, pick)| match pick {
+        Pick::Whole => resource.path.clone(),
+        Pick::At(_) | Pick::Record { .. } | Pick::Bytes { .. } => {
+            format!("{} {pick}", resource.path)
+        }
+    });
+    let address = address.map(|address| address.to_string()).or(in_resource);
     let (mantissa, exponent, offset) = signal.scale.parts();
     // The text of a decimal is read to the float that is nearest to it.
     let scale = format!("{mantissa}e{exponent}").parse().unwrap_or(f64::NAN);

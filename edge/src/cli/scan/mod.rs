@@ -6,6 +6,8 @@
 //! - A bus of the gateway is taken for the scan and comes back when this process ends.
 //! - An interrupted scan shows what it found and can go on where it was.
 
+mod coap;
+mod coap_draft;
 mod pipelining;
 mod probe;
 mod report;
@@ -62,6 +64,13 @@ enum Ended {
 
 /// Scans, and ends with a finding if nobody answered or it was stopped.
 pub(super) fn scan(config: &Path, args: &ScanArgs, talk: &mut Talk) -> Result<Exit, Failure> {
+    if coap::is_target(&args.target) {
+        return coap::scan(args, talk);
+    }
+    if args.multicast {
+        let failure = Failure::usage("`--multicast` is for CoAP devices");
+        return Err(failure.hint("write `fieldgate scan coap --multicast`"));
+    }
     let socket = args.daemon.socket.as_deref();
     let mut line = match line::target(&args.target, &args.line)? {
         Target::Name(bus) => OpenLine::open_bus(&bus, config, socket, talk)?,

@@ -5,7 +5,7 @@ use ratatui::backend::TestBackend;
 
 use super::*;
 use crate::socket::message::{
-    AlarmNow, BufferStatus, BusStatus, CloudStatus, DeviceState, DeviceStatus, SignalNow,
+    AlarmNow, BufferStatus, BusStatus, ClockNow, CloudStatus, DeviceState, DeviceStatus, SignalNow,
 };
 use fieldgate_model::UtcMillis;
 
@@ -33,6 +33,7 @@ fn signal(number: usize) -> SignalNow {
 
 fn status(devices: Vec<DeviceStatus>) -> Status {
     Status {
+        coap: None,
         gateway: "x".to_owned(),
         software: "0".to_owned(),
         uptime_ms: 61_000,
@@ -63,6 +64,8 @@ fn status(devices: Vec<DeviceStatus>) -> Status {
             backlog: 0,
             acked_at: None,
         },
+        coap: None,
+        clock: ClockNow { system: "believed".to_owned(), utc: None, steps: 0 },
     }
 }
 

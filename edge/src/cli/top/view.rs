@@ -163,7 +163,7 @@ fn device_row(screen: &Screen, device: &DeviceStatus) -> Row<'static> {
     Row::new([
         Cell::new(device.device.clone()),
         Cell::new(device.bus.clone()),
-        Cell::new(device.unit.to_string()),
+        Cell::new(if device.unit == 0 { "-".to_owned() } else { device.unit.to_string() }),
         Cell::new(device.state.as_str()),
         Cell::new(share(device.good, device.polls)),
         Cell::new(format!("{}/{}", device.bad_signals, device.signals)),

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::sleep;
 
 use super::device::{Device, timeout_of};
-use super::flying::{Flying, Whose, jitter};
+use super::flying::{Flying, Whose};
 use super::job::Jobs;
 use super::taking::Taking;
 use super::tell::Teller;
@@ -24,7 +24,7 @@ use super::wire::{Change, Wire, WireEvent, WireSetup};
 use super::{BusChannels, BusDevice, BusSetup};
 use crate::clock::Clock;
 use crate::config::Endpoint;
-use crate::drivers::{Frame, Job};
+use crate::drivers::{Frame, Job, jitter};
 
 /// Rounds in which schedule and line may call each other in one turn; what is left over waits for
 /// the next, behind what has come in the meantime.
@@ -85,7 +85,7 @@ impl Bus {
         let device = |device: BusDevice| {
             let (every, timeout) = (device.every, device.timeout);
             let device = Device::new(device, link, times, now);
-            let (unit, requests) = (device.unit, device.poll_requests());
+            let (unit, requests) = (device.unit, device.classes());
             (PollDevice { unit, every, requests, timeout }, device)
         };
         let (polled, devices) = setup.devices.into_iter().map(device).unzip();
@@ -356,7 +356,7 @@ impl Bus {
         let device = &mut self.devices[slot.0];
         let (frame, is_other) = device.end_cycle(rest, at);
         if is_other {
-            self.schedule.handle_requests(slot, device.poll_requests(), at);
+            self.schedule.handle_requests(slot, device.classes(), at);
         }
         let is_skipped = match self.frames.try_send(frame) {
             Ok(()) => false,

@@ -10,9 +10,9 @@ use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::{ReadReply, ReadRequest, UnitId};
 use fieldgate_model::{Cause, Millis};
 use fieldgate_rules::plan::{LearnedPlan, LearnedTimes, LinkCost};
-use fieldgate_rules::schedule::{Class, PollRequest};
+use fieldgate_rules::schedule::Class;
 
-use super::BusDevice;
+use super::{BusDevice, PollRequest};
 use crate::drivers::{DeviceIndex, Frame};
 
 pub(super) struct Device {
@@ -39,13 +39,12 @@ impl Device {
     }
 
     /// The plan as the schedule is to be given it: what an alarm watches has its class.
-    pub(super) fn poll_requests(&self) -> Vec<PollRequest> {
+    pub(super) fn classes(&self) -> Vec<Class> {
         let class = |request: &ReadRequest| {
             let brought = self.wanted.iter().filter(|want| request.holds(want.request));
             brought.map(|want| want.class).min().unwrap_or(Class::Poll)
         };
-        let requests = self.plan.requests().iter();
-        requests.map(|request| PollRequest { request: *request, class: class(request) }).collect()
+        self.plan.requests().iter().map(class).collect()
     }
 
     /// The schedule has put the plan into force.

@@ -1,10 +1,9 @@
 //! A transaction between the schedule, which counts it as in flight, and the line.
 
-use fieldgate_modbus::fault::Fault;
 use fieldgate_modbus::register::UnitId;
 use fieldgate_modbus::request::Request;
 use fieldgate_model::Millis;
-use fieldgate_rules::schedule::{Flight, Jitter, JobId};
+use fieldgate_rules::schedule::{Flight, JobId};
 
 /// A transaction that the schedule counts as in flight.
 pub(super) struct Flying {
@@ -24,13 +23,4 @@ pub(super) struct Flying {
 pub(super) enum Whose {
     Poll { place: usize, index: usize },
     Job { id: JobId, step: usize },
-}
-
-/// Chance for a back-off; nothing but a failure uses it.
-pub(super) fn jitter(outcome: Result<(), Fault>) -> Jitter {
-    let mut byte = [u8::MAX / 2];
-    if outcome.is_err() && getrandom::fill(&mut byte).is_err() {
-        return Jitter(u8::MAX / 2);
-    }
-    Jitter(byte[0])
 }

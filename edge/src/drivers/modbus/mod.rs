@@ -29,7 +29,7 @@ use fieldgate_modbus::register::{ReadRequest, UnitId};
 use fieldgate_model::Millis;
 use fieldgate_rules::plan::{HoleMap, LearnedTimes, LinkCost, ReadRules};
 use fieldgate_rules::profile::Profile;
-use fieldgate_rules::schedule::{Class, PollRequest};
+use fieldgate_rules::schedule::Class;
 use tokio::sync::{broadcast, mpsc, watch};
 
 pub use self::link::OpenError;
@@ -82,6 +82,15 @@ impl BusSetup {
     }
 }
 
+/// One read that a poll must bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PollRequest {
+    /// What to read.
+    pub request: ReadRequest,
+    /// [`Class::AlarmSignal`] if an alarm watches a signal in it, or else [`Class::Poll`].
+    pub class: Class,
+}
+
 /// A device on a bus.
 #[derive(Debug, Clone)]
 pub struct BusDevice {
@@ -116,9 +125,9 @@ pub struct BusChannels {
 }
 
 impl BusDevice {
-    /// The device as it was configured, and what it has taught so far.
-    pub fn new(index: DeviceIndex, config: &DeviceConfig, holes: HoleMap) -> Self {
-        let (unit, every, timeout) = (config.unit, config.every, config.timeout);
+    /// The device as it was configured, with this unit id, and what it has taught so far.
+    pub fn new(index: DeviceIndex, config: &DeviceConfig, unit: UnitId, holes: HoleMap) -> Self {
+        let (every, timeout) = (config.every, config.timeout);
         let reading = config.profile.reading.clone();
         let wanted = wanted_of(&config.profile);
         Self { index, unit, every, timeout, wanted, reading, holes }

@@ -350,7 +350,8 @@ impl Tapping {
         let gap = self.last.replace(at).map_or(0, |last| at.duration_since(last).as_micros());
         let gap_us = u64::try_from(gap).unwrap_or(u64::MAX);
         let bus = Arc::clone(&self.bus);
-        let tapped = Tapped { bus, at: now, direction, bytes: bytes.to_vec(), gap_us };
+        let bytes = bytes.to_vec();
+        let tapped = Tapped { bus, at: now, direction, peer: None, bytes, gap_us };
         // Who has just stopped listening misses nothing.
         drop(self.sender.send(Arc::new(tapped)));
     }

@@ -140,6 +140,13 @@ impl Executor {
         }
     }
 
+    /// The journal does not take the command: it is as if it had not arrived, and comes again.
+    pub fn handle_not_persisted(&mut self, id: &CommandId) {
+        self.open.retain(|open| {
+            open.entry.command.id != *id || open.entry.state != EntryState::Received
+        });
+    }
+
     /// An execution has ended.
     pub fn handle_result(&mut self, id: &CommandId, outcome: Outcome) {
         let started =

@@ -1,6 +1,6 @@
 //! What a sender asks of its shell, and how far its conversation is.
 
-use fieldgate_model::{IncarnationId, Position, Stream};
+use fieldgate_model::{GapReason, IncarnationId, Position, Stream};
 
 /// What the caller must do next, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub enum SenderEffect {
         /// Where it starts.
         first: Position,
     },
-    /// Publish a gap for `first..next`: the receiver lacks what is no longer held. Then call
-    /// [`Sender::handle_sent`].
+    /// Publish a gap for `first..next`: the receiver lacks what is no longer held, or will never
+    /// take what is. Then call [`Sender::handle_sent`].
     SendGap {
         /// The incarnation.
         incarnation: IncarnationId,
@@ -25,8 +25,10 @@ pub enum SenderEffect {
         stream: Stream,
         /// The receiver's cursor.
         first: Position,
-        /// The first position that is held.
+        /// The first position that is held, or the end of what is set aside.
         next: Position,
+        /// Why.
+        reason: GapReason,
     },
     /// Mark every batch below `before` as evictable.
     Release {

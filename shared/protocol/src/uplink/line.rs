@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use fieldgate_model::{Cursor, Digest, Head, IncarnationId, Millis, Position, Stream};
+use fieldgate_model::{Cursor, Digest, GapReason, Head, IncarnationId, Millis, Position, Stream};
 
 use super::effect::SenderEffect;
 use crate::Backoff;
@@ -10,6 +10,9 @@ use crate::Backoff;
 /// Longer than a group commit of a busy cloud takes, short enough to repair a loss unnoticed.
 pub(super) const RESEND_AFTER_MIN: Millis = Millis(2_000);
 const RESEND_AFTER_MAX: Millis = Millis(60_000);
+/// Refusals of one batch after which it is set aside: the first may be a fault of the way, and a
+/// third is an answer.
+const REFUSALS_MAX: u32 = 3;
 
 /// What the buffer holds of one stream of one incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,10 @@ pub(super) struct Line {
     pub(super) in_flight: VecDeque<Position>,
     pub(super) resend_at: Option<Millis>,
     pub(super) backoff: Backoff,
+    /// The batch that was refused last, by its first position, and how often.
+    refused: Option<(Position, u32)>,
+    /// The batch that was refused once too often: a gap goes in its place.
+    aside: Option<(Position, Position)>,
 }
 
 impl Line {
@@ -67,6 +74,8 @@ impl Line {
             in_flight: VecDeque::new(),
             resend_at: None,
             backoff: Backoff::new(RESEND_AFTER_MIN, RESEND_AFTER_MAX),
+            refused: None,
+            aside: None,
         }
     }
 
@@ -109,6 +118,28 @@ impl Line {
         self.resend_at = (!self.in_flight.is_empty()).then(|| now + self.backoff.current());
     }
 
+    /// The batch in flight that starts at `first` will never be taken; whether it is set aside now.
+    pub(super) fn refuse(&mut self, first: Position) -> bool {
+        let Some(next) = self.in_flight.iter().copied().find(|end| first < *end) else {
+            return false;
+        };
+        let before = self.refused.filter(|(refused, _)| *refused == first);
+        let times = before.map_or(0, |(_, times)| times) + 1;
+        self.refused = Some((first, times));
+        if times < REFUSALS_MAX {
+            return false;
+        }
+        self.aside = Some((first, next));
+        self.restart();
+        true
+    }
+
+    /// Where each batch in flight starts.
+    pub(super) fn flying(&self) -> impl Iterator<Item = Position> {
+        let starts = core::iter::once(self.committed).chain(self.in_flight.iter().copied());
+        starts.take(self.in_flight.len())
+    }
+
     /// Whether what is in flight has been silent for too long.
     pub(super) fn is_due(&self, now: Millis) -> bool {
         self.resend_at.is_some_and(|at| at <= now)
@@ -121,7 +152,11 @@ impl Line {
         if stored <= first {
             None
         } else if first < held {
-            Some(SenderEffect::SendGap { incarnation, stream, first, next: held })
+            let reason = GapReason::BufferFull;
+            Some(SenderEffect::SendGap { incarnation, stream, first, next: held, reason })
+        } else if let Some((_, next)) = self.aside.filter(|(aside, _)| *aside == first) {
+            let reason = GapReason::Refused;
+            Some(SenderEffect::SendGap { incarnation, stream, first, next, reason })
         } else {
             Some(SenderEffect::Send { incarnation, stream, first })
         }

@@ -6,10 +6,12 @@
 
 mod effect;
 mod line;
+mod pace;
 mod receiver;
 mod sender;
 
 pub use effect::{SenderEffect, SessionState};
 pub use line::HeldLine;
+pub use pace::Pace;
 pub use receiver::{BatchHead, Chain, Receiver, ReceiverEffect, StoredGateway};
 pub use sender::Sender;

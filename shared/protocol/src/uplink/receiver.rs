@@ -13,8 +13,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use fieldgate_model::{
-    BootId, CatalogueId, Cursor, Digest, Epoch, Hello, IncarnationId, InstanceId, Millis, Owner,
-    Position, Stream, UtcMillis, Welcome,
+    BootId, CatalogueId, Cursor, Digest, Doubt, Epoch, Hello, IncarnationId, InstanceId, Millis,
+    Owner, Position, Stream, UtcMillis, Welcome,
 };
 
 /// Batches of one line that may wait for their commit: twice the sender's window, since a resend
@@ -40,6 +40,8 @@ pub struct StoredGateway {
     pub boot: Option<BootId>,
     /// Its identity is in doubt until someone readopts it.
     pub contested: bool,
+    /// How often someone has.
+    pub readopted: u64,
     /// How far each line is committed.
     pub cursors: Vec<Cursor>,
 }
@@ -114,6 +116,7 @@ pub struct Receiver<C> {
     /// The boot before `boot`: if it speaks again, two boxes share one identity.
     boot_before: Option<BootId>,
     contested: bool,
+    readopted: u64,
     lines: BTreeMap<(IncarnationId, Stream), Line>,
     /// The Hello whose reservation is being committed.
     greeting: Option<(Hello, Epoch)>,
@@ -133,6 +136,7 @@ impl<C: Chain> Receiver<C> {
             boot: stored.boot,
             boot_before: None,
             contested: stored.contested,
+            readopted: stored.readopted,
             lines: stored.cursors.into_iter().map(line).collect(),
             greeting: None,
             effects: VecDeque::new(),
@@ -145,7 +149,7 @@ impl<C: Chain> Receiver<C> {
             return;
         }
         let returned = self.boot_before == Some(hello.boot) && self.boot != Some(hello.boot);
-        self.contested |= returned || self.is_forked(&hello);
+        self.contested |= returned || self.is_forked(&hello) || self.is_doubted(&hello);
         if self.boot != Some(hello.boot) {
             self.boot_before = self.boot.replace(hello.boot);
         }
@@ -177,7 +181,18 @@ impl<C: Chain> Receiver<C> {
             utc,
             cursors,
             contested: self.contested,
+            readopted: self.readopted,
         }));
+    }
+
+    /// Somebody says that the gateway is the one it claims to be, for the `count`th time. It hears
+    /// of it with its next Welcome.
+    pub fn handle_readopted(&mut self, count: u64) {
+        if self.readopted < count {
+            self.readopted = count;
+            self.contested = false;
+            self.boot_before = None;
+        }
     }
 
     /// A batch has arrived. Whether the store has its catalogue is the caller's to look up.
@@ -237,6 +252,13 @@ impl<C: Chain> Receiver<C> {
         self.push_once(ReceiverEffect::Pause(retry_after));
     }
 
+    /// The store will never take this batch: it, and what follows it, is as if it had not arrived.
+    pub fn handle_rejected(&mut self, head: &BatchHead) {
+        if let Some(line) = self.lines.get_mut(&(head.incarnation, head.stream)) {
+            line.storing.retain(|storing| storing.first < head.first);
+        }
+    }
+
     /// The next thing to do, if any.
     pub fn poll_effect(&mut self) -> Option<ReceiverEffect> {
         self.effects.pop_front()
@@ -266,6 +288,12 @@ impl<C: Chain> Receiver<C> {
                     || (head.next == cursor.committed && head.chain != cursor.chain)
             })
         })
+    }
+
+    /// The gateway itself has found a reason, and nobody has readopted it since.
+    fn is_doubted(&self, hello: &Hello) -> bool {
+        let since = |doubt: Doubt| doubt.since.is_none_or(|since| self.readopted <= since);
+        hello.doubt.is_some_and(since)
     }
 
     fn start(&self, incarnation: IncarnationId, stream: Stream) -> Cursor {

@@ -7,7 +7,7 @@ use fieldgate_modbus::fault::Fault;
 use fieldgate_model::Millis;
 
 use super::known::PollSnapshot;
-use super::work::{Class, PollDevice, PollRequest};
+use super::work::{Class, PollDevice};
 
 /// How soon a slow poll that the link failed is tried again: about as often as the link itself.
 const AGAIN_AFTER: Millis = Millis(10_000);
@@ -24,11 +24,11 @@ pub(super) struct Device {
     pub(super) unit: usize,
     pub(super) timeout: Millis,
     every: Millis,
-    requests: Vec<PollRequest>,
+    requests: Vec<Class>,
     /// Indices of the requests, the urgent ones first.
     order: Vec<usize>,
     /// The plan that comes into force with the end of the cycle.
-    next_plan: Option<Vec<PollRequest>>,
+    next_plan: Option<Vec<Class>>,
     /// The slot that the running cycle fills, or else the next one.
     pub(super) due: Millis,
     /// Another attempt between two slots, because the link failed the last one.
@@ -97,7 +97,7 @@ impl Device {
     }
 
     /// Takes a plan; whether it is in force already.
-    pub(super) fn plan(&mut self, requests: Vec<PollRequest>, now: Millis) -> bool {
+    pub(super) fn plan(&mut self, requests: Vec<Class>, now: Millis) -> bool {
         if self.cycle.is_some() {
             self.next_plan = Some(requests);
             return false;
@@ -110,9 +110,9 @@ impl Device {
         true
     }
 
-    fn put_in_force(&mut self, requests: Vec<PollRequest>) {
+    fn put_in_force(&mut self, requests: Vec<Class>) {
         self.order = (0..requests.len()).collect();
-        self.order.sort_by_key(|index| requests[*index].class);
+        self.order.sort_by_key(|index| requests[*index]);
         self.requests = requests;
         self.first = 0;
     }
@@ -123,7 +123,7 @@ impl Device {
 
     /// What to ask next, were there nobody else; `None` if nothing is left of the cycle.
     pub(super) fn wish(&self) -> Option<Wish> {
-        let class = |place: usize| Some(self.requests[*self.order.get(place)?].class);
+        let class = |place: usize| Some(self.requests[*self.order.get(place)?]);
         let Some(cycle) = &self.cycle else {
             let at = self.again_at.map_or(self.due, |again_at| again_at.min(self.due));
             return Some(Wish { at, since: at, class: class(self.first)? });
@@ -132,7 +132,7 @@ impl Device {
         if cycle.ending != Ending::Whole {
             None
         } else if let Some(index) = cycle.busy.front() {
-            Some(Wish { at: cycle.busy_until, since, class: self.requests[*index].class })
+            Some(Wish { at: cycle.busy_until, since, class: self.requests[*index] })
         } else if cycle.asked < self.order.len() {
             let place = (self.first + cycle.asked) % self.order.len();
             Some(Wish { at: cycle.started, since, class: class(place)? })

@@ -48,8 +48,7 @@ use thiserror::Error;
 pub use self::known::{BreakerState, PollSnapshot};
 pub use self::load::{BusLoad, Permille};
 pub use self::work::{
-    Class, Flight, Jitter, JobId, JobSpec, PollDevice, PollEffect, PollRequest, PollSlot,
-    ScheduleOptions,
+    Class, Flight, Jitter, JobId, JobSpec, PollDevice, PollEffect, PollSlot, ScheduleOptions,
 };
 
 use self::budget::Budget;
@@ -236,7 +235,7 @@ impl Schedule {
 
     /// A device has another plan. A cycle that is open ends by the plan it began with;
     /// [`PollEffect::Replanned`] says from when on the new one holds.
-    pub fn handle_requests(&mut self, slot: PollSlot, requests: Vec<PollRequest>, now: Millis) {
+    pub fn handle_requests(&mut self, slot: PollSlot, requests: Vec<Class>, now: Millis) {
         let is_in_force =
             self.devices.get_mut(slot.0).is_some_and(|device| device.plan(requests, now));
         if is_in_force {

@@ -3,7 +3,7 @@
 use fieldgate_model::Millis;
 
 use fieldgate_modbus::fault::Fault;
-use fieldgate_modbus::register::{ReadRequest, UnitId};
+use fieldgate_modbus::register::UnitId;
 
 /// How urgent a transaction is, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,15 +75,6 @@ pub struct JobId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Jitter(pub u8);
 
-/// One read of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PollRequest {
-    /// What to read.
-    pub request: ReadRequest,
-    /// [`Class::AlarmSignal`] if an alarm watches a signal in it, or else [`Class::Poll`].
-    pub class: Class,
-}
-
 /// A device as the schedule sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollDevice {
@@ -91,9 +82,9 @@ pub struct PollDevice {
     pub unit: UnitId,
     /// The interval between two cycles.
     pub every: Millis,
-    /// What one cycle asks, by class and then in this order. A device without requests is never
-    /// polled.
-    pub requests: Vec<PollRequest>,
+    /// What one cycle asks, by class and then in this order; what a request says is the shell's
+    /// affair. A device without requests is never polled.
+    pub requests: Vec<Class>,
     /// How long one transaction may take.
     pub timeout: Millis,
 }

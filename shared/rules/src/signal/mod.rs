@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::payload::PickPlace;
 use fieldgate_modbus::register::{Address, ReadRequest};
 use fieldgate_model::{CatalogueSignal, Millis, Scale, SignalName, Value, ValueKind};
 
@@ -11,7 +12,7 @@ mod write_spec;
 
 pub use data::{Byte, Charset, DataType, Padding};
 pub use order::WordOrder;
-pub use write_spec::{BitWrite, WriteFunction, WriteSpec};
+pub use write_spec::{BitWrite, PayloadMethod, WriteFunction, WriteSpec};
 
 /// One declared signal of a profile.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +95,13 @@ pub enum SignalSource {
         /// The most significant, `first` to 15.
         last: u8,
     },
+    /// It lies in the payload of a resource.
+    Payload {
+        /// Where, in the profile's resources.
+        place: PickPlace,
+        /// The type it must have.
+        kind: ValueKind,
+    },
     /// The profile's parser gives it.
     Parser {
         /// The type it must have.
@@ -116,14 +124,14 @@ pub enum Report {
 }
 
 impl SignalSource {
-    /// What must be read for it; `None` if a parser gives it.
+    /// What must be read for it; `None` if it lies in a payload, or a parser gives it.
     pub const fn read(&self) -> Option<ReadRequest> {
         let (address, count) = match self {
             Self::Registers { address, data, .. } => (address, data.registers()),
             Self::Bit { address }
             | Self::RegisterBit { address, .. }
             | Self::RegisterBits { address, .. } => (address, 1),
-            Self::Parser { .. } => return None,
+            Self::Payload { .. } | Self::Parser { .. } => return None,
         };
         Some(ReadRequest { table: address.table, start: address.offset, count })
     }
@@ -134,7 +142,7 @@ impl SignalSource {
             Self::Registers { data, .. } => data.kind(),
             Self::RegisterBits { .. } => ValueKind::Unsigned,
             Self::Bit { .. } | Self::RegisterBit { .. } => ValueKind::Bool,
-            Self::Parser { kind } => *kind,
+            Self::Payload { kind, .. } | Self::Parser { kind } => *kind,
         }
     }
 
@@ -149,7 +157,10 @@ impl SignalSource {
             Self::Registers { data: data @ (DataType::U8(_) | DataType::I8(_)), order, .. } => {
                 order.apply(&[0xFF << data.shift()]).first().copied()
             }
-            Self::Registers { .. } | Self::Bit { .. } | Self::Parser { .. } => None,
+            Self::Registers { .. }
+            | Self::Bit { .. }
+            | Self::Payload { .. }
+            | Self::Parser { .. } => None,
         }
     }
 }

@@ -9,6 +9,8 @@ pub struct WriteSpec {
     pub function: WriteFunction,
     /// How a part of a register is written; the rest of the register must stay.
     pub bit_write: BitWrite,
+    /// What carries a payload.
+    pub payload_method: PayloadMethod,
     /// Whether it is read back, unless whoever writes asks not to. Off for what cannot be read.
     pub verify: bool,
     /// Engineering distance by which the value read back may differ.
@@ -43,11 +45,22 @@ pub enum BitWrite {
     ReadModifyWrite,
 }
 
+/// What carries a payload to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PayloadMethod {
+    /// The resource is to be like this.
+    #[default]
+    Put,
+    /// The device does something with it.
+    Post,
+}
+
 impl Default for WriteSpec {
     fn default() -> Self {
         Self {
             function: WriteFunction::Auto,
             bit_write: BitWrite::Auto,
+            payload_method: PayloadMethod::Put,
             verify: true,
             tolerance: 0.0,
             settle: Millis(0),

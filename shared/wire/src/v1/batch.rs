@@ -13,6 +13,7 @@ use super::parts::position;
 use super::{codes, columns, content, read, summary, write};
 use crate::error::{DecodeError, Fault, Wrong};
 use crate::limits::RECORDS_MAX;
+use crate::packing::{self, Compress, Decompress};
 
 const MESSAGE: &str = "batch";
 
@@ -26,6 +27,9 @@ pub const ENCODING_EVENTS: u8 = 2;
 pub const ENCODING_OUTCOMES: u8 = 3;
 /// The content is a gap with a summary of what it stands for.
 pub const ENCODING_THINNED: u8 = 8;
+
+/// Set in an encoding whose bytes are packed: what the other bits say, as its length and a frame.
+pub const PACKED: u8 = 0x10;
 
 /// The most bytes of a batch besides its records: the fields around the content, and its length.
 pub const ENVELOPE_BYTES_MAX: usize = 160;
@@ -98,20 +102,50 @@ struct BatchDto {
 /// [`RECORDS_MAX`], content of another stream, samples not ordered by signal, or a sample with a
 /// value and a bad quality or with neither.
 pub fn encode_batch(batch: &Batch) -> Vec<u8> {
-    let (encoding, catalogue, content) = match &batch.content {
+    let (encoding, catalogue, content) = encode_content(batch);
+    encode_envelope(batch, encoding, catalogue, content)
+}
+
+/// The bytes of a batch, its content packed where that makes it smaller; see [`encode_batch`].
+///
+/// A gap is never packed, so that whoever has no codec still knows it for one.
+pub fn encode_batch_packed(batch: &Batch, codec: &mut impl Compress) -> Vec<u8> {
+    let (encoding, catalogue, plain) = encode_content(batch);
+    let packed = if is_gap(encoding) { None } else { packing::pack(&plain, codec) };
+    match packed {
+        Some(packed) => encode_envelope(batch, encoding | PACKED, catalogue, packed),
+        None => encode_envelope(batch, encoding, catalogue, plain),
+    }
+}
+
+/// The encoding, the catalogue, and the content that is not packed.
+fn encode_content(batch: &Batch) -> (u8, Option<CatalogueId>, Vec<u8>) {
+    match &batch.content {
         Content::Gap(gap @ Gap { summary: None, .. }) => {
             (ENCODING_GAP, None, content::encode_gap(gap))
         }
         Content::Gap(gap @ Gap { summary: Some(Summary { catalogue, minutes }), .. }) => {
-            let catalogue = Some(ByteArray::from(catalogue.0));
-            (ENCODING_THINNED, catalogue, summary::encode(gap, minutes))
+            (ENCODING_THINNED, Some(*catalogue), summary::encode(gap, minutes))
         }
         Content::Samples { catalogue, samples } => {
-            (ENCODING_SAMPLES, Some(ByteArray::from(catalogue.0)), columns::encode(samples))
+            (ENCODING_SAMPLES, Some(*catalogue), columns::encode(samples))
         }
         Content::Events(records) => (ENCODING_EVENTS, None, content::encode_events(records)),
         Content::Outcomes(records) => (ENCODING_OUTCOMES, None, content::encode_outcomes(records)),
-    };
+    }
+}
+
+/// Whether an encoding stands for a lost range.
+const fn is_gap(encoding: u8) -> bool {
+    matches!(encoding, ENCODING_GAP | ENCODING_THINNED)
+}
+
+fn encode_envelope(
+    batch: &Batch,
+    encoding: u8,
+    catalogue: Option<CatalogueId>,
+    content: Vec<u8>,
+) -> Vec<u8> {
     let broken = check_range(batch).err();
     assert!(broken.is_none(), "a sealed batch is whole: {broken:?}");
     write(&BatchDto {
@@ -122,15 +156,23 @@ pub fn encode_batch(batch: &Batch) -> Vec<u8> {
         chain: batch.chain.0.into(),
         boot: batch.boot.0.into(),
         utc_offset: batch.utc_offset.map(|offset| offset.0),
-        catalogue,
+        catalogue: catalogue.map(|catalogue| catalogue.0.into()),
         encoding,
         content: content.into(),
     })
 }
 
-/// The batch in a message.
+/// The batch in a message, unless its content is packed.
 pub fn decode_batch(bytes: &[u8]) -> Result<Batch, DecodeError> {
     decode_envelope(bytes)?.open()
+}
+
+/// The batch in a message, packed or not.
+pub fn decode_batch_packed(
+    bytes: &[u8],
+    codec: &mut impl Decompress,
+) -> Result<Batch, DecodeError> {
+    decode_envelope(bytes)?.open_packed(codec)
 }
 
 /// The envelope in a message, valid even if its content cannot be read.
@@ -139,10 +181,24 @@ pub fn decode_envelope(bytes: &[u8]) -> Result<Envelope, DecodeError> {
 }
 
 impl Envelope {
-    /// The batch with its content read.
+    /// The batch with its content read; one that is packed is of an unknown encoding here.
     pub fn open(&self) -> Result<Batch, DecodeError> {
-        let bytes = &self.content.bytes;
-        let content = match self.content.encoding {
+        self.open_content(self.content.encoding, &self.content.bytes)
+    }
+
+    /// The batch with its content read, packed or not.
+    pub fn open_packed(&self, codec: &mut impl Decompress) -> Result<Batch, DecodeError> {
+        let encoding = self.content.encoding;
+        if encoding & PACKED == 0 || is_gap(encoding & !PACKED) {
+            return self.open();
+        }
+        let plain = packing::unpack(&self.content.bytes, codec)
+            .map_err(|fault| Wrong::new("content", fault).within(MESSAGE))?;
+        self.open_content(encoding & !PACKED, &plain)
+    }
+
+    fn open_content(&self, encoding: u8, bytes: &[u8]) -> Result<Batch, DecodeError> {
+        let content = match encoding {
             ENCODING_GAP => Content::Gap(content::decode_gap(MESSAGE, bytes)?),
             ENCODING_THINNED => {
                 let lacking = Wrong::new("catalogue", Fault::Broken("a summary needs a catalogue"));
@@ -160,7 +216,7 @@ impl Envelope {
             }
             ENCODING_EVENTS => Content::Events(content::decode_events(MESSAGE, bytes)?),
             ENCODING_OUTCOMES => Content::Outcomes(content::decode_outcomes(MESSAGE, bytes)?),
-            unknown => return Err(DecodeError::UnknownEncoding(unknown)),
+            _ => return Err(DecodeError::UnknownEncoding(self.content.encoding)),
         };
         let batch = Batch {
             incarnation: self.incarnation,
@@ -215,7 +271,7 @@ impl TryFrom<BatchDto> for Envelope {
 
     fn try_from(dto: BatchDto) -> Result<Self, Wrong> {
         let (first, next) = (position("first", dto.first)?, position("next", dto.next)?);
-        let is_gap = matches!(dto.encoding, ENCODING_GAP | ENCODING_THINNED);
+        let is_gap = is_gap(dto.encoding);
         check_length(first, next, is_gap)?;
         Ok(Self {
             incarnation: IncarnationId(dto.incarnation.into()),

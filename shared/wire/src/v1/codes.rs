@@ -1,7 +1,8 @@
 //! The numbers that stand for choices, in messages and in leaves. None ever changes its meaning.
 
 use fieldgate_model::{
-    AlarmState, FailureKind, GapReason, ResetCause, Severity, Stream, TimeSource, ValueKind,
+    AlarmState, CommandStep, DoubtCause, FailureKind, GapReason, ResetCause, Severity, Stream,
+    TimeSource, ValueKind,
 };
 
 use crate::error::{Fault, Wrong};
@@ -31,6 +32,8 @@ codes!(GapReason, of_gap_reason, to_gap_reason, { 0 = BufferFull, 1 = Damaged, 2
 codes!(ResetCause, of_reset_cause, to_reset_cause, {
     0 = Damaged, 1 = WentBack, 2 = Missing, 3 = Copied
 });
+codes!(CommandStep, of_command_step, to_command_step, { 0 = Received, 1 = Started });
+codes!(DoubtCause, of_doubt_cause, to_doubt_cause, { 0 = JournalLost, 1 = Forked });
 codes!(FailureKind, of_failure_kind, to_failure_kind, {
     0 = Refused, 1 = Exception, 2 = NoAnswer, 3 = VerifyMismatch
 });
@@ -41,7 +44,7 @@ codes!(PauseReason, of_pause_reason, to_pause_reason, {
     0 = Suspended, 1 = Quota, 2 = Full, 3 = NotReady
 });
 codes!(DownKind, of_down_kind, to_down_kind, {
-    0 = Welcome, 1 = Ack, 2 = Need, 3 = Pause, 4 = Command, 5 = Watch
+    0 = Welcome, 1 = Ack, 2 = Need, 3 = Pause, 4 = Command, 5 = Watch, 6 = Refuse
 });
 
 pub(crate) fn to_stream(code: u8) -> Result<Stream, Wrong> {

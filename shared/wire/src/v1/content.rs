@@ -68,6 +68,13 @@ enum EventDto {
         #[n(0)]
         cause: u8,
     },
+    #[n(5)]
+    Command {
+        #[n(0)]
+        command: String,
+        #[n(1)]
+        step: u8,
+    },
 }
 
 #[derive(Encode, Decode)]
@@ -156,6 +163,10 @@ impl From<&EventRecord> for EventRecordDto {
                 value: value.clone(),
                 done: *done,
             },
+            Event::Command { command, step } => EventDto::Command {
+                command: command.to_string(),
+                step: codes::of_command_step(*step),
+            },
         };
         Self { at: record.at.0, event }
     }
@@ -183,6 +194,10 @@ impl TryFrom<EventRecordDto> for EventRecord {
                 target: text("target", target)?,
                 value: value_text("value", value)?,
                 done,
+            },
+            EventDto::Command { command, step } => Event::Command {
+                command: id("command", CommandId::new, command)?,
+                step: codes::to_command_step("step", step)?,
             },
         };
         Ok(Self { at: millis("at", dto.at)?, event })

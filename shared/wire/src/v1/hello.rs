@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use fieldgate_model::{
-    BootId, Digest, Epoch, GatewayId, Head, Hello, IncarnationId, Owner, UtcMillis,
+    BootId, Digest, Doubt, Epoch, GatewayId, Head, Hello, IncarnationId, Owner, UtcMillis,
 };
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
@@ -36,6 +36,17 @@ struct HelloDto {
     at: u64,
     #[n(9)]
     utc: Option<i64>,
+    #[n(10)]
+    doubt: Option<DoubtDto>,
+}
+
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct DoubtDto {
+    #[n(0)]
+    cause: u8,
+    #[n(1)]
+    since: Option<u64>,
 }
 
 #[derive(Encode, Decode)]
@@ -66,6 +77,10 @@ pub fn encode_hello(hello: &Hello) -> Vec<u8> {
         software: hello.software.clone(),
         at: hello.at.0,
         utc: hello.utc.map(|utc| utc.0),
+        doubt: hello.doubt.map(|doubt| DoubtDto {
+            cause: codes::of_doubt_cause(doubt.cause),
+            since: doubt.since,
+        }),
     })
 }
 
@@ -89,6 +104,18 @@ impl TryFrom<HelloDto> for Hello {
             software: text("software", dto.software)?,
             at: millis("at", dto.at)?,
             utc: dto.utc.map(UtcMillis),
+            doubt: dto.doubt.map(Doubt::try_from).transpose()?,
+        })
+    }
+}
+
+impl TryFrom<DoubtDto> for Doubt {
+    type Error = Wrong;
+
+    fn try_from(dto: DoubtDto) -> Result<Self, Wrong> {
+        Ok(Self {
+            cause: codes::to_doubt_cause("cause", dto.cause)?,
+            since: dto.since.map(|since| number("since", since)).transpose()?,
         })
     }
 }

@@ -20,8 +20,9 @@ mod need;
 mod parts;
 mod pause;
 mod present;
+mod refuse;
 mod summary;
-mod varint;
+pub(crate) mod varint;
 mod watch;
 mod welcome;
 
@@ -36,7 +37,8 @@ pub use ack::{decode_ack, encode_ack};
 pub use answer::{decode_answer, encode_answer};
 pub use batch::{
     ContentBytes, ENCODING_EVENTS, ENCODING_GAP, ENCODING_OUTCOMES, ENCODING_SAMPLES,
-    ENCODING_THINNED, ENVELOPE_BYTES_MAX, Envelope, decode_batch, decode_envelope, encode_batch,
+    ENCODING_THINNED, ENVELOPE_BYTES_MAX, Envelope, PACKED, decode_batch, decode_batch_packed,
+    decode_envelope, encode_batch, encode_batch_packed,
 };
 pub use catalogue::{
     Reassembly, ReassemblyError, chunk_catalogue, decode_catalogue, decode_catalogue_chunk,
@@ -49,6 +51,7 @@ pub use hello::{decode_hello, encode_hello};
 pub use need::{decode_need, encode_need};
 pub use pause::{decode_pause, encode_pause};
 pub use present::{decode_present, encode_present};
+pub use refuse::{decode_refuse, encode_refuse};
 pub use summary::MINUTE_BYTES_MAX;
 pub use watch::{decode_watch, encode_watch};
 pub use welcome::{decode_welcome, encode_welcome};

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::error::Fault;
 
 /// Appends `number`, seven bits a byte, lowest first.
-pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(low_bits(number) | 0x80);
         number >>= 7;
@@ -14,7 +14,7 @@ pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Appends a difference of two numbers modulo 2^64, small in either direction.
-pub(super) fn put_difference(out: &mut Vec<u8>, difference: u64) {
+pub(crate) fn put_difference(out: &mut Vec<u8>, difference: u64) {
     let signed = difference.cast_signed();
     put(out, ((signed << 1) ^ (signed >> 63)).cast_unsigned());
 }
@@ -24,27 +24,27 @@ const fn low_bits(number: u64) -> u8 {
 }
 
 /// Walks over bytes that may be hostile.
-pub(super) struct Reader<'b> {
+pub(crate) struct Reader<'b> {
     bytes: &'b [u8],
     at: usize,
 }
 
 impl<'b> Reader<'b> {
-    pub(super) const fn new(bytes: &'b [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'b [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// Bytes not yet read.
-    pub(super) const fn left(&self) -> usize {
+    pub(crate) const fn left(&self) -> usize {
         self.bytes.len() - self.at
     }
 
     /// A fault at the place reached.
-    pub(super) const fn fault(&self, what: &'static str) -> Fault {
+    pub(crate) const fn fault(&self, what: &'static str) -> Fault {
         Fault::Columns { at: self.at, what }
     }
 
-    pub(super) fn take(&mut self, count: usize) -> Result<&'b [u8], Fault> {
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'b [u8], Fault> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
         let taken = end.and_then(|end| self.bytes.get(self.at..end));
         let taken = taken.ok_or_else(|| self.fault("bytes end too early"))?;
@@ -52,13 +52,13 @@ impl<'b> Reader<'b> {
         Ok(taken)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);
         Ok(array)
     }
 
-    pub(super) fn varint(&mut self) -> Result<u64, Fault> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Fault> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let [byte] = self.array()?;
@@ -75,13 +75,13 @@ impl<'b> Reader<'b> {
     }
 
     /// A varint of at most `max`.
-    pub(super) fn count(&mut self, max: usize, what: &'static str) -> Result<usize, Fault> {
+    pub(crate) fn count(&mut self, max: usize, what: &'static str) -> Result<usize, Fault> {
         let count = usize::try_from(self.varint()?).ok().filter(|count| *count <= max);
         count.ok_or_else(|| self.fault(what))
     }
 
     /// The other half of [`put_difference`].
-    pub(super) fn difference(&mut self) -> Result<u64, Fault> {
+    pub(crate) fn difference(&mut self) -> Result<u64, Fault> {
         let zigzag = self.varint()?;
         Ok((zigzag >> 1) ^ (zigzag & 1).wrapping_neg())
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use fieldgate_model::{Cursor, Owner, UtcMillis, Welcome};
 use minicbor::{Decode, Encode};
 
-use super::parts::{CursorDto, OwnerDto};
+use super::parts::{CursorDto, OwnerDto, number};
 use super::{read, write};
 use crate::error::{DecodeError, Wrong};
 
@@ -20,6 +20,8 @@ struct WelcomeDto {
     cursors: Vec<CursorDto>,
     #[n(3)]
     contested: bool,
+    #[n(4)]
+    readopted: Option<u64>,
 }
 
 /// The bytes of a Welcome.
@@ -29,6 +31,8 @@ pub fn encode_welcome(welcome: &Welcome) -> Vec<u8> {
         utc: welcome.utc.0,
         cursors: welcome.cursors.iter().map(CursorDto::from).collect(),
         contested: welcome.contested,
+        // 0 is what its absence says.
+        readopted: Some(welcome.readopted).filter(|count| *count > 0),
     })
 }
 
@@ -46,6 +50,7 @@ impl TryFrom<WelcomeDto> for Welcome {
             utc: UtcMillis(dto.utc),
             cursors: dto.cursors.into_iter().map(Cursor::try_from).collect::<Result<_, _>>()?,
             contested: dto.contested,
+            readopted: number("readopted", dto.readopted.unwrap_or(0))?,
         })
     }
 }

@@ -10,7 +10,7 @@ use fieldgate_wire::{DecodeError, down_topic, parse_down, parse_up, up_topic, v1
 pub(crate) type Again = fn(&[u8]) -> Result<Vec<u8>, DecodeError>;
 
 /// Each kind of message by the beginning of its golden files' names.
-const MESSAGES: [(&str, Again); 12] = [
+const MESSAGES: [(&str, Again); 13] = [
     ("hello", |b| v1::decode_hello(b).map(|m| v1::encode_hello(&m))),
     ("batch", |b| v1::decode_batch(b).map(|m| v1::encode_batch(&m))),
     ("catalogue_chunk", |b| v1::decode_catalogue_chunk(b).map(|m| v1::encode_catalogue_chunk(&m))),
@@ -23,6 +23,7 @@ const MESSAGES: [(&str, Again); 12] = [
     ("pause", |b| v1::decode_pause(b).map(|m| v1::encode_pause(&m))),
     ("command", |b| v1::decode_command(b).map(|m| v1::encode_command(&m))),
     ("watch", |b| v1::decode_watch(b).map(|m| v1::encode_watch(&m))),
+    ("refuse", |b| v1::decode_refuse(b).map(|m| v1::encode_refuse(&m))),
 ];
 
 /// How messages of the kind that `name` begins with are read and written again.

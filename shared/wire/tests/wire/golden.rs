@@ -37,6 +37,10 @@ golden!(
     "pause",
     "command",
     "watch",
+    "refuse",
+    "hello_doubt",
+    "welcome_readopted",
+    "batch_steps",
 );
 
 #[test]

@@ -4,15 +4,15 @@ use core::fmt::Debug;
 
 use fieldgate_model::{
     Action, AlarmKey, AlarmState, AlarmTransition, Batch, BootId, Catalogue, CatalogueDevice,
-    CatalogueId, CatalogueSignal, Cause, Command, CommandId, Content, Cursor, DeviceName, Digest,
-    Epoch, Event, EventRecord, FailureKind, Gap, GapReason, GatewayId, Head, Hello, IncarnationId,
-    InstanceId, Millis, Minute, Outcome, OutcomeRecord, Owner, Position, Quality, ResetCause,
-    Sample, Scale, Severity, SignalIndex, SignalName, Stream, Summary, TimeSource, UtcMillis,
-    Value, ValueKind, Welcome,
+    CatalogueId, CatalogueSignal, Cause, Command, CommandId, CommandStep, Content, Cursor,
+    DeviceName, Digest, Doubt, DoubtCause, Epoch, Event, EventRecord, FailureKind, Gap, GapReason,
+    GatewayId, Head, Hello, IncarnationId, InstanceId, Millis, Minute, Outcome, OutcomeRecord,
+    Owner, Position, Quality, ResetCause, Sample, Scale, Severity, SignalIndex, SignalName, Stream,
+    Summary, TimeSource, UtcMillis, Value, ValueKind, Welcome,
 };
 use fieldgate_wire::{
     Ack, Answer, CatalogueChunk, CommandMessage, DecodeError, DownKind, JournalState, Need, Pause,
-    PauseReason, Present, Watch, leaf, v1,
+    PauseReason, Present, Refuse, Watch, leaf, v1,
 };
 
 use crate::rng::Rng;
@@ -66,6 +66,11 @@ fn every_message_down_comes_back_exactly() {
         v1::decode_watch,
     );
     check(command, v1::encode_command, v1::decode_command);
+    check(
+        |rng| Refuse { owner: owner(rng), message: Digest(rng.bytes()), reason: rng.text(100) },
+        v1::encode_refuse,
+        v1::decode_refuse,
+    );
 }
 
 pub(crate) fn batch(rng: &mut Rng) -> Batch {
@@ -174,7 +179,7 @@ fn float(rng: &mut Rng) -> f64 {
 }
 
 fn event(rng: &mut Rng) -> EventRecord {
-    let event = match rng.below(5) {
+    let event = match rng.below(6) {
         0 => Event::Alarm(alarm(rng)),
         1 => Event::Anchor {
             utc: UtcMillis(rng.signed()),
@@ -186,6 +191,10 @@ fn event(rng: &mut Rng) -> EventRecord {
             let causes = [ResetCause::Damaged, ResetCause::Missing, ResetCause::Copied];
             Event::Reset { cause: rng.pick(&causes) }
         }
+        4 => Event::Command {
+            command: command_id(rng),
+            step: rng.pick(&[CommandStep::Received, CommandStep::Started]),
+        },
         _ => Event::LocalWrite {
             uid: u32::from_be_bytes(rng.bytes()),
             target: rng.text(100),
@@ -248,6 +257,10 @@ fn hello(rng: &mut Rng) -> Hello {
         software: rng.text(30),
         at: Millis(rng.number()),
         utc: rng.maybe(|rng| UtcMillis(rng.signed())),
+        doubt: rng.maybe(|rng| Doubt {
+            cause: rng.pick(&[DoubtCause::JournalLost, DoubtCause::Forked]),
+            since: rng.maybe(Rng::number),
+        }),
     }
 }
 
@@ -262,6 +275,7 @@ fn welcome(rng: &mut Rng) -> Welcome {
             chain: Digest(rng.bytes()),
         }),
         contested: rng.chance(2),
+        readopted: rng.number(),
     }
 }
 

@@ -2,15 +2,15 @@
 
 use fieldgate_model::{
     Action, AlarmKey, AlarmState, AlarmTransition, Batch, BootId, Catalogue, CatalogueDevice,
-    CatalogueId, CatalogueSignal, Cause, Command, CommandId, Content, Cursor, DeviceName, Digest,
-    Epoch, Event, EventRecord, FailureKind, Gap, GapReason, GatewayId, Head, Hello, IncarnationId,
-    InstanceId, Millis, Minute, Outcome, OutcomeRecord, Owner, Position, Quality, ResetCause,
-    Sample, Scale, Severity, SignalIndex, SignalName, Stream, Summary, TimeSource, UtcMillis,
-    Value, ValueKind, Welcome,
+    CatalogueId, CatalogueSignal, Cause, Command, CommandId, CommandStep, Content, Cursor,
+    DeviceName, Digest, Doubt, DoubtCause, Epoch, Event, EventRecord, FailureKind, Gap, GapReason,
+    GatewayId, Head, Hello, IncarnationId, InstanceId, Millis, Minute, Outcome, OutcomeRecord,
+    Owner, Position, Quality, ResetCause, Sample, Scale, Severity, SignalIndex, SignalName, Stream,
+    Summary, TimeSource, UtcMillis, Value, ValueKind, Welcome,
 };
 use fieldgate_wire::{
     Ack, Answer, CatalogueChunk, CommandMessage, DownKind, JournalState, Need, Pause, PauseReason,
-    Present, Watch, v1,
+    Present, Refuse, Watch, v1,
 };
 
 use crate::any_bytes::{self, Again};
@@ -42,6 +42,10 @@ pub(crate) fn all() -> Vec<Specimen> {
         ("pause", v1::encode_pause(&pause())),
         ("command", v1::encode_command(&command())),
         ("watch", v1::encode_watch(&watch())),
+        ("refuse", v1::encode_refuse(&refuse())),
+        ("hello_doubt", v1::encode_hello(&hello_doubt())),
+        ("welcome_readopted", v1::encode_welcome(&welcome_readopted())),
+        ("batch_steps", v1::encode_batch(&batch_steps())),
     ]
     .into_iter()
     .map(|(name, bytes)| Specimen { name, bytes, again: any_bytes::again(name) })
@@ -78,7 +82,12 @@ fn hello() -> Hello {
         software: "fieldgate 0.1.0".into(),
         at: Millis(86_400_000),
         utc: Some(UtcMillis(1_760_000_000_000)),
+        doubt: None,
     }
+}
+
+fn hello_doubt() -> Hello {
+    Hello { doubt: Some(Doubt { cause: DoubtCause::Forked, since: Some(2) }), ..hello() }
 }
 
 fn batch(stream: Stream, first: u64, next: u64, content: Content) -> Batch {
@@ -268,7 +277,12 @@ fn welcome() -> Welcome {
             chain: Digest([0xc4; 32]),
         }],
         contested: false,
+        readopted: 0,
     }
+}
+
+fn welcome_readopted() -> Welcome {
+    Welcome { readopted: 3, ..welcome() }
 }
 
 fn ack() -> Ack {
@@ -313,4 +327,17 @@ fn command() -> CommandMessage {
 
 fn watch() -> Watch {
     Watch { owner: owner(), until: UtcMillis(1_760_000_060_000) }
+}
+
+fn refuse() -> Refuse {
+    Refuse { owner: owner(), message: Digest([0x5a; 32]), reason: "its envelope is broken".into() }
+}
+
+fn batch_steps() -> Batch {
+    let event = |at, step| EventRecord {
+        at: Millis(at),
+        event: Event::Command { command: CommandId::new("c1").expect("an id"), step },
+    };
+    let events = vec![event(70_000, CommandStep::Received), event(70_001, CommandStep::Started)];
+    batch(Stream::Events, 5, 7, Content::Events(events))
 }

@@ -1,7 +1,5 @@
 //! A bus whose answers are told by a function, and what was seen on it.
 
-use fieldgate_modbus::register::{ReadRequest, Table};
-
 use super::*;
 
 pub(super) type Answer = (Result<(), Fault>, Millis);
@@ -138,9 +136,8 @@ impl<F: FnMut(u8, usize, Millis) -> Answer> Bus<F> {
     }
 }
 
-pub(super) fn requests(count: u16) -> Vec<PollRequest> {
-    let read = |place| ReadRequest { table: Table::HoldingRegister, start: place * 10, count: 10 };
-    (0..count).map(|place| PollRequest { request: read(place), class: Class::Poll }).collect()
+pub(super) fn requests(count: u16) -> Vec<Class> {
+    vec![Class::Poll; usize::from(count)]
 }
 
 /// One device, of unit 0.

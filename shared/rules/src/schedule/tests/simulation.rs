@@ -87,7 +87,7 @@ impl World {
                 u8::try_from(place - u64::from(place > 0 && random.one_in(8))).expect("small");
             let mut requests = requests(u16::try_from(1 + random.below(6)).expect("small"));
             for request in &mut requests {
-                request.class = random.of(&[Class::Poll, Class::Poll, Class::AlarmSignal]);
+                *request = random.of(&[Class::Poll, Class::Poll, Class::AlarmSignal]);
             }
             let every = Millis(random.of(&[50, 200, 1_000, 5_000]));
             let timeout = Millis(random.of(&[200, 500, 1_000]));
