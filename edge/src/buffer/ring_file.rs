@@ -82,10 +82,14 @@ impl RingFile {
         let (ring, image) = Ring::create(pair, blocks, sequence, body);
         // Written whole before it is in place, so that there is never half a ring.
         let beside = with(path, ".new");
-        let mut file = File::create(&beside)?;
-        file.write_all(&image)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
+        let written = File::create(&beside)
+            .and_then(|mut file| file.write_all(&image).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&beside, path));
+        if let Err(error) = written {
+            // Half a ring would only take the room that others need now.
+            drop(fs::remove_file(&beside));
+            return Err(error);
+        }
         if let Some(folder) = path.parent() {
             File::open(folder)?.sync_all()?;
         }
