@@ -49,7 +49,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::args::{Cli, ParserVerb, Verb};
+use self::args::{Cli, Verb};
 use self::failure::{Exit, Failure};
 use self::screen::Talk;
 use crate::config::{self, Loaded, Problem};
@@ -96,7 +96,7 @@ fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
         Verb::Man { out } => man::man(out.as_deref()),
         Verb::Simulate(args) => simulate::simulate(&config, &args, talk),
         Verb::Profile { verb } => profile::perform(&config, &verb, talk),
-        Verb::Parser { verb: ParserVerb::Test(args) } => parser::test(&args),
+        Verb::Parser { verb } => parser::perform(&config, verb, talk),
         Verb::Completions { shell } => completions::completions(shell),
     }
 }

@@ -73,8 +73,20 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     if problems.iter().any(|problem| problem.scope == Scope::Fatal) {
         return Err(problems);
     }
-    let config =
-        Config { gateway, cloud, buffer, http, socket, buses, hosts, coap, devices, broken };
+    let profiles = folder;
+    let config = Config {
+        gateway,
+        cloud,
+        buffer,
+        http,
+        socket,
+        profiles,
+        buses,
+        hosts,
+        coap,
+        devices,
+        broken,
+    };
     Ok(Loaded { config, problems })
 }
 

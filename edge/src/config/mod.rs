@@ -43,6 +43,9 @@ pub use library::Library;
 pub use problem::{Problem, Scope};
 pub use units::{UnitError, parse_duration, parse_size};
 
+/// The alarm that a device has while its parser is disabled; no profile may have one of this name.
+pub const PARSER_ALARM: &str = "parser_disabled";
+
 /// Patience shorter than this ends before any answer.
 const TIMEOUT_MIN: Millis = Millis(10);
 /// Longer than any patience for an answer; a deeper wait is a dead device.
@@ -70,6 +73,8 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Path of the technician's unix socket.
     pub socket: PathBuf,
+    /// The folder of profiles and parsers; it may not be there.
+    pub profiles: PathBuf,
     /// The buses, in the order of the file.
     pub buses: Vec<BusConfig>,
     /// The hosts that devices name by `coap`, each once.
@@ -272,6 +277,19 @@ pub struct BrokenDevice {
 /// the fatal ones among them.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     file::load(path)
+}
+
+/// A parser's text from the folder of profiles, or why there is none.
+pub(crate) fn read_parser(folder: &Path, file: &str) -> Result<String, String> {
+    if !is_plain(file) {
+        return Err("must be the name of a file beside the profiles".to_owned());
+    }
+    fields::Source::read_text(&folder.join(file)).map_err(|problem| problem.what)
+}
+
+/// Whether it names a file of a folder, and none of another.
+fn is_plain(file: &str) -> bool {
+    !file.is_empty() && !file.starts_with('.') && !file.contains(['/', '\\'])
 }
 
 impl Config {

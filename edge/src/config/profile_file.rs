@@ -18,6 +18,7 @@ use super::signals_file::{Signals, read_signals};
 use super::source_file::address_wrong;
 use super::test_file::read_tests;
 use super::units::parse_duration;
+use super::{PARSER_ALARM, is_plain};
 
 /// Poll interval, if neither device nor profile says one; what installers expect of a meter.
 const EVERY: Millis = Millis::from_secs(1);
@@ -130,8 +131,7 @@ fn read_parser_spec(
         }
     }
     let Some(Found { value: file, line }) = file else { return (None, None) };
-    let plain = !file.is_empty() && !file.starts_with('.') && !file.contains(['/', '\\']);
-    let text = if plain {
+    let text = if is_plain(&file) {
         read_parser(&file)
     } else {
         Err("must be the name of a file beside the profile".to_owned())
@@ -156,6 +156,11 @@ fn read_alarms(
         if let Some(alarm) = read_alarm(&mut fields, signals) {
             if alarms.iter().any(|other| other.name == alarm.name) {
                 let what = format!("has the name `{}` of another alarm", alarm.name);
+                fields.wrong(line, Wrong::new(what));
+            }
+            if alarm.name.as_str() == PARSER_ALARM {
+                let what =
+                    format!("has the name `{PARSER_ALARM}`, which the gateway's own alarm has");
                 fields.wrong(line, Wrong::new(what));
             }
             alarms.push(alarm);

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::device::{Device, Found, Now};
 use super::parsers::{Content, Parsed, Parsers};
-use super::{EngineError, EngineRequest, Snapshot, bases};
+use super::{EngineError, EngineRequest, EngineRequests, ParserRequest, Snapshot, bases};
 use crate::buffer::{Buffer, BufferError, DeviceMap, Intake};
 use crate::clock::Clock;
 use crate::config::DeviceConfig;
@@ -68,14 +68,15 @@ pub struct EngineInputs {
 pub async fn run(
     setup: EngineSetup,
     inputs: EngineInputs,
-    mut requests: mpsc::Receiver<EngineRequest>,
+    requests: EngineRequests,
     buffer: Buffer,
     progress: watch::Sender<u64>,
 ) -> Result<(), EngineError> {
     let (results, mut parsed) = mpsc::channel(PARSED_MAX);
     let mut flush = tokio::time::interval(Duration::from_millis(setup.flush.0.max(10)));
     flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut task = Task::new(setup, Parsers::new(results, Clock), buffer)?;
+    let EngineRequests(mut requests) = requests;
+    let mut task = Task::new(setup, Parsers::new(results), buffer)?;
     let EngineInputs { mut frames, mut payloads } = inputs;
     let (mut polling, mut receiving) = (true, true);
     loop {
@@ -97,7 +98,7 @@ pub async fn run(
             Wake::Frame(Some(frame)) => task.handle_frame(frame),
             Wake::Parsed(Some(mut parsed)) => {
                 let taken = parsed.taken.take();
-                let is_good = parsed.readings.is_ok();
+                let is_good = parsed.readings.is_ok() && !parsed.is_late();
                 let found = task.handle_parsed(parsed);
                 task.finish(found, taken.filter(|_| is_good), None).await;
                 continue;
@@ -125,7 +126,6 @@ pub async fn run(
             Wake::Request(request) => task.handle_request(request),
             Wake::Alarm => task.handle_alarms(),
             Wake::Flush => {
-                task.parsers.enforce(task.clock.now());
                 if let Err(error) = task.buffer.tick().await {
                     tracing::error!(%error, "the buffer cannot flush");
                 }
@@ -252,7 +252,12 @@ impl Task {
 
     fn handle_parsed(&mut self, parsed: Parsed) -> Found {
         let mut found = Found::default();
+        if parsed.is_late() {
+            self.skipped += 1;
+            return found;
+        }
         let Some(device) = self.devices.get_mut(parsed.device.0) else { return found };
+        device.handle_overruns(parsed.overruns, parsed.at, &mut found);
         let readings = match parsed.readings {
             Ok(readings) => {
                 self.parser_errors.remove(&parsed.device);
@@ -295,6 +300,15 @@ impl Task {
                 Found::default()
             }
             EngineRequest::Record(event) => Found { events: vec![event], ..Found::default() },
+            EngineRequest::Parser(request) => {
+                match request {
+                    // Whoever asked may have given up waiting.
+                    ParserRequest::Files(reply) => drop(reply.send(self.parsers.files())),
+                    ParserRequest::Kept { file, reply } => self.parsers.kept(&file, reply),
+                    ParserRequest::Swap { file, swap } => self.parsers.swap(&file, swap),
+                }
+                Found::default()
+            }
         }
     }
 

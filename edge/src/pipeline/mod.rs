@@ -148,7 +148,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let coap = Coap::start(&config, &payloads, &buffer, clock, &mut buses).await?;
     let targets = targets(&config, &bus_handles, &coap);
 
-    let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
+    let (engine, requests) = Engine::channel();
     let progress = watch::Sender::new(0);
     let turns = progress.subscribe();
     let setup = EngineSetup {
@@ -158,8 +158,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
         clock,
     };
     let inputs = EngineInputs { frames: frames_out, payloads: payloads_out };
-    let engine_task = engine::run(setup, inputs, requests_out, buffer.clone(), progress);
-    let engine = Engine::new(requests);
+    let engine_task = engine::run(setup, inputs, requests, buffer.clone(), progress);
 
     let mut tasks: JoinSet<Ended> = JoinSet::new();
     let (stopping, stopped) = watch::channel(false);

@@ -78,6 +78,20 @@ pub(crate) enum Ask {
         /// Which.
         bus: String,
     },
+    /// The frames that a parser keeps.
+    #[serde(rename_all = "snake_case")]
+    ParserFrames {
+        /// Its file.
+        file: String,
+    },
+    /// Take a parser's file anew.
+    #[serde(rename_all = "snake_case")]
+    ParserReload {
+        /// Its file.
+        file: String,
+        /// Even if it fails on frames that the present one does not fail on.
+        force: bool,
+    },
     /// Values as they come in, until the connection is closed.
     #[serde(rename_all = "snake_case")]
     Watch {

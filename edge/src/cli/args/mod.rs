@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 mod live;
+mod parser;
 pub(super) mod simulate;
 
 use std::path::PathBuf;
@@ -11,6 +12,9 @@ use fieldgate_model::Millis;
 
 pub(super) use self::live::{
     DecodeArgs, ExplainArgs, LineArgs, Mode, ParityArg, ReadArgs, ScanArgs, TopArgs, TraceArgs,
+};
+pub(super) use self::parser::{
+    ParserBenchArgs, ParserReloadArgs, ParserReplayArgs, ParserTestArgs, ParserVerb,
 };
 use self::simulate::SimulateArgs;
 use super::plan::PlanArgs;
@@ -195,10 +199,12 @@ Examples:
         #[arg(long, value_name = "FOLDER")]
         out: Option<PathBuf>,
     },
-    /// Try out parsers
+    /// Try out parsers, replay the frames that failed, and take a new file into the running gateway
     #[command(after_help = "\
 Examples:
-  fieldgate parser test pump.luau")]
+  fieldgate parser test pump.luau
+  fieldgate parser replay pump.luau
+  fieldgate parser reload pump.luau")]
     Parser {
         #[command(subcommand)]
         verb: ParserVerb,
@@ -227,21 +233,6 @@ Examples:
         /// Which shell.
         shell: Shell,
     },
-}
-
-/// Verbs about parsers.
-#[derive(Debug, Subcommand)]
-pub(super) enum ParserVerb {
-    /// Run a parser over one frame; it needs no profile
-    #[command(after_help = "\
-Examples:
-  fieldgate parser test pump.luau
-  fieldgate parser test pump.luau --frame '{\"hr\": [1, 1450, 325, 482, 0, 7]}'
-  fieldgate parser test pump.luau --frame '{\"ir\": {\"100\": [7, 8]}, \"co\": [true]}'
-  fieldgate parser test text.luau --frame '{\"payload\": \"21.5 C\", \"format\": 0}'
-
-Without --frame, hr[0] to hr[9] hold 0 to 9.")]
-    Test(ParserTestArgs),
 }
 
 /// Verbs about commands of the cloud.
@@ -327,19 +318,6 @@ pub(super) struct WatchArgs {
     pub(super) duration: Option<Millis>,
     #[command(flatten)]
     pub(super) daemon: DaemonArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ParserTestArgs {
-    /// The parser's Luau file.
-    pub(super) file: PathBuf,
-    /// What it is given: `hr`, `ir`, `co`, `di` as lists from address 0 or objects of address to
-    /// list; `payload`, `format`, `device`.
-    #[arg(long, value_name = "JSON")]
-    pub(super) frame: Option<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 fn duration(text: &str) -> Result<Millis, String> {
