@@ -33,7 +33,6 @@ fn signal(number: usize) -> SignalNow {
 
 fn status(devices: Vec<DeviceStatus>) -> Status {
     Status {
-        coap: None,
         gateway: "x".to_owned(),
         software: "0".to_owned(),
         uptime_ms: 61_000,
