@@ -1,6 +1,6 @@
 //! `[[resource]]` of a profile, and where in one a `[[signal]]` lies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fieldgate_model::{Millis, ValueKind};
 use fieldgate_rules::payload::{Field, Format, Method, Pick, PickPlace, Picked, Pointer, Resource};
@@ -32,6 +32,8 @@ pub(super) struct RawPick {
 pub(super) struct Resources {
     pub(super) resources: Vec<Resource>,
     place_by_path: BTreeMap<String, usize>,
+    /// Those that a signal names, whether or not it can be used.
+    named: BTreeSet<usize>,
 }
 
 impl Resources {
@@ -81,6 +83,7 @@ impl Resources {
             }
             None => self.add(Resource::new(path.clone(), raw.format())),
         };
+        self.named.insert(place);
         let resource = &mut self.resources[place];
         let pick = raw.pick(name, resource.format)?;
         resource.picks.push(Picked { signal, pick });
@@ -93,8 +96,9 @@ impl Resources {
 
     /// Says which declared resources no signal lies in; a parser may read them all the same.
     pub(super) fn check(&self, root: &mut Fields<'_>, has_parser: bool) {
-        let idle = self.resources.iter().filter(|resource| resource.picks.is_empty());
-        for resource in idle.filter(|_| !has_parser) {
+        let idle = self.resources.iter().enumerate();
+        let idle = idle.filter(|(place, _)| !has_parser && !self.named.contains(place));
+        for (_, resource) in idle {
             let what = format!("[[resource]] `{}` has no signal in it", resource.path);
             let hint = format!("write `read = \"{}\"` in a `[[signal]]`", resource.path);
             root.wrong(root.line_of("resource"), Wrong::new(what).hint(hint));

@@ -572,7 +572,7 @@ fn every_shipped_profile_loads_and_passes_its_own_tests() {
         assert_eq!(profile.run_tests(), [], "{name}");
         assert!(!profile.tests.is_empty(), "{name}");
     }
-    assert_eq!(library.iter().count(), 10);
+    assert_eq!(library.iter().count(), 11);
     let meter = library.get("demo-meter").and_then(|meter| meter.as_ref().ok()).expect("shipped");
     assert_eq!(meter.signals.len(), 40);
     let plan: Vec<_> = meter.plan().iter().map(|read| (read.table, read.count)).collect();

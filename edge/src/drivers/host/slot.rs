@@ -154,6 +154,17 @@ impl Slot {
         std::mem::replace(watching, Watching::From(from)) == Watching::Yes
     }
 
+    /// Nothing tells of its changes any more; whether anything did, and is to be polled again.
+    pub(super) fn forget_observed(&mut self, now: Millis) -> bool {
+        let observed = self.observed();
+        for asked in &mut self.resources {
+            if matches!(asked.watching, Watching::Yes | Watching::Begun) {
+                asked.watching = Watching::From(now);
+            }
+        }
+        observed > 0
+    }
+
     /// How many resources tell of their changes by themselves.
     pub(super) fn observed(&self) -> usize {
         self.resources.iter().filter(|asked| asked.watching == Watching::Yes).count()

@@ -55,6 +55,8 @@ enum Whose {
 
 /// What an observation said.
 pub(super) struct News {
+    /// How often the host had fallen silent when this observation began.
+    silences: u64,
     slot: usize,
     resource: usize,
     said: Said,
@@ -77,6 +79,8 @@ pub(super) struct Host {
     jobs: Jobs,
     flights: JoinSet<Landed>,
     observations: JoinSet<()>,
+    /// How often the host fell silent; what was observed before that is forgotten.
+    silences: u64,
     news: mpsc::Sender<News>,
     news_in: mpsc::Receiver<News>,
     teller: Teller,
@@ -120,6 +124,7 @@ impl Host {
             jobs: Jobs::default(),
             flights: JoinSet::new(),
             observations: JoinSet::new(),
+            silences: 0,
             news,
             news_in,
             teller,
@@ -258,12 +263,16 @@ impl Host {
                 }
             }
         }
+        if let Err(Fault::NoAnswer | Fault::NoLink | Fault::LinkLost) = verdict {
+            self.forget_observed(now);
+        }
         self.schedule.handle_answer(flight, verdict, now, jitter(verdict));
         self.teller.link(self.schedule.link_is_usable());
     }
 
     /// Asks a resource to tell of its changes; what it says comes as news.
     fn observe(&mut self, slot: usize, resource: usize, now: Millis) {
+        let silences = self.silences;
         let its = &self.slots[slot];
         let (patience, news) = (its.timeout, self.news.clone());
         let request = its.ask_of(resource).request(now + patience);
@@ -279,7 +288,7 @@ impl Host {
                 Ok(observation) => observation,
                 Err(error) => {
                     let said = lost(error.to_string());
-                    return drop(news.send(News { slot, resource, said }).await);
+                    return drop(news.send(News { silences, slot, resource, said }).await);
                 }
             };
             loop {
@@ -291,15 +300,34 @@ impl Host {
                     None => lost("the endpoint is closed".to_owned()),
                 };
                 let is_over = matches!(said, Said::Lost { .. });
-                if news.send(News { slot, resource, said }).await.is_err() || is_over {
+                if news.send(News { silences, slot, resource, said }).await.is_err() || is_over {
                     return;
                 }
             }
         });
     }
 
+    /// A host that is silent tells of no change either, and may have forgotten whom it told: what was
+    /// observed there is polled until it answers.
+    fn forget_observed(&mut self, now: Millis) {
+        self.observations.abort_all();
+        self.silences += 1;
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            if slot.forget_observed(now) {
+                let classes = slot.classes();
+                self.schedule.handle_requests(PollSlot(place), classes, now);
+            }
+        }
+        for place in 0..self.slots.len() {
+            self.teller.observed(&self.slots, place);
+        }
+    }
+
     fn hear(&mut self, news: News, now: Millis) {
-        let News { slot, resource, said } = news;
+        let News { silences, slot, resource, said } = news;
+        if silences != self.silences {
+            return;
+        }
         let its = &mut self.slots[slot];
         let is_other = match said {
             Said::Fresh(response) => match payload(response) {
