@@ -5,12 +5,15 @@
 //! - A valid envelope is enough for custody: content that cannot be read, or that no row could
 //!   hold, is kept as it came.
 
-use fieldgate_model::{AlarmTransition, Batch, Content, Event, GatewayId, Millis, TenantId};
+use fieldgate_model::{
+    AlarmTransition, Batch, Content, Event, EventRecord, GatewayId, Millis, TenantId, UtcMillis,
+};
 use fieldgate_pack::Zstd;
+use fieldgate_protocol::clock::Anchor;
 use fieldgate_protocol::uplink::BatchHead;
 use fieldgate_wire::{DecodeError, Envelope, decode_envelope, leaf};
 
-use crate::store::{AlarmChange, BatchState, Closing, Commit};
+use crate::store::{AlarmChange, BatchState, Closing, Commit, LocalWrite, StepTaken};
 
 /// A batch that has arrived.
 pub(super) struct Arrived {
@@ -67,12 +70,17 @@ impl Arrived {
             next: self.head.next,
             chain: self.head.chain,
             catalogue: self.head.catalogue,
+            boot: self.envelope.boot,
+            mono: None,
             span: None,
+            anchors: Vec::new(),
             state,
             samples: 0,
             events: 0,
             alarms: Vec::new(),
             closings: Vec::new(),
+            steps: Vec::new(),
+            local_writes: Vec::new(),
             body: self.body,
         };
         if let Some(batch) = &batch {
@@ -116,10 +124,7 @@ fn project(commit: &mut Commit, batch: &Batch) {
             commit.events = batch.next - batch.first;
             for record in records {
                 widen(record.at);
-                if let Event::Alarm(transition) = &record.event {
-                    let at = utc(record.at);
-                    commit.alarms.push(AlarmChange { transition: transition.clone(), at });
-                }
+                project_event(commit, &record.event, utc(record.at));
             }
         }
         Content::Outcomes(records) => {
@@ -138,7 +143,41 @@ fn project(commit: &mut Commit, batch: &Batch) {
             widen(gap.to);
         }
     }
+    if let Content::Events(records) = &batch.content {
+        commit.anchors = records.iter().filter_map(anchor).collect();
+    }
+    commit.mono = span;
     commit.span = span.and_then(|(from, to)| Some((utc(from)?, utc(to)?)));
+}
+
+fn anchor(record: &EventRecord) -> Option<Anchor> {
+    match record.event {
+        Event::Anchor { utc, error, source } => Some(Anchor { at: record.at, utc, error, source }),
+        Event::Alarm(_)
+        | Event::Restart { .. }
+        | Event::Reset { .. }
+        | Event::LocalWrite { .. }
+        | Event::Command { .. } => None,
+    }
+}
+
+fn project_event(commit: &mut Commit, event: &Event, at: Option<UtcMillis>) {
+    match event {
+        Event::Alarm(transition) => {
+            commit.alarms.push(AlarmChange { transition: transition.clone(), at });
+        }
+        Event::Command { command, step } => {
+            commit.steps.push(StepTaken { command: command.clone(), step: *step, at });
+        }
+        Event::LocalWrite { uid, target, value, done } => commit.local_writes.push(LocalWrite {
+            uid: *uid,
+            target: target.clone(),
+            value: value.clone(),
+            done: *done,
+            at,
+        }),
+        Event::Anchor { .. } | Event::Restart { .. } | Event::Reset { .. } => {}
+    }
 }
 
 /// The alarm transitions of a batch, as the live view takes them.

@@ -257,12 +257,17 @@ pub fn commit(of: &str, gateway: &GatewayId, batch: &Batch) -> Commit {
         next: batch.next,
         chain: batch.chain,
         catalogue: Some(catalogue_id(&catalogue())),
+        boot: batch.boot,
+        mono: None,
+        anchors: Vec::new(),
         span: span.map(|(offset, (from, to))| (offset + from, offset + to)),
         state: BatchState::Readable,
         samples: batch.next - batch.first,
         events: 0,
         alarms: Vec::new(),
         closings: Vec::new(),
+        steps: Vec::new(),
+        local_writes: Vec::new(),
         body: v1::encode_batch(batch),
     }
 }

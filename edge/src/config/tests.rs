@@ -8,7 +8,7 @@ use fieldgate_modbus::register::Table;
 
 use super::*;
 
-const GOOD: &str = r#"[gateway]
+pub(super) const GOOD: &str = r#"[gateway]
 name = "pump-house-3"
 [buffer]
 path = "data"
@@ -49,7 +49,7 @@ impl Drop for Folder {
 }
 
 /// `file:line: what` of each problem, with the folder left out.
-fn lines(folder: &Folder, problems: &[Problem]) -> Vec<String> {
+pub(super) fn lines(folder: &Folder, problems: &[Problem]) -> Vec<String> {
     let text = |problem: &Problem| {
         let file = problem.file.strip_prefix(&folder.0).unwrap_or(&problem.file).display();
         let line = problem.line.map(|line| line.to_string()).unwrap_or_default();
@@ -105,9 +105,8 @@ fn a_good_file_has_the_defaults_that_its_documentation_promises() {
         close_after_cycle: false,
     };
     assert_eq!(config.buses, [bus]);
-    assert_eq!(config.devices[0].every, Millis(1000));
     assert_eq!(config.devices[0].place, Place::Bus { bus: 0, unit: UnitId(1) });
-    assert_eq!(config.devices[0].timeout, Millis(1000));
+    assert_eq!((config.devices[0].every, config.devices[0].timeout), (Millis(1000), Millis(1000)));
     assert_eq!(config.catalogue().devices[0].profile, "eastron-sdm630@1");
 }
 

@@ -74,7 +74,7 @@ pub(super) fn run(devices: u16, length: Duration) -> Result<Value> {
     }))
 }
 
-fn profile() -> Result<String> {
+pub(super) fn profile() -> Result<String> {
     let mut out = String::from(
         "[profile]\nname = \"bench-meter\"\nversion = 1\ntitle = \"Benchmark\"\nsource = \"the rig\"\n",
     );
@@ -110,7 +110,7 @@ fn total(rig: &Rig) -> u64 {
     rig.reads().iter().sum()
 }
 
-fn mib(bytes: u64) -> f64 {
+pub(super) fn mib(bytes: u64) -> f64 {
     as_f64(bytes) / f64::from(1 << 20)
 }
 

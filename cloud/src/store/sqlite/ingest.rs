@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldgate_model::{
-    AlarmState, BootId, CatalogueId, Cursor, Digest, Epoch, GatewayId, IncarnationId, Position,
-    Stream, TenantId, UtcMillis,
+    BootId, CatalogueId, Cursor, Digest, Epoch, GatewayId, IncarnationId, Position, Stream,
+    TenantId, UtcMillis,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{count, damaged, id, not_found, number};
-use super::{command, rollups};
+use super::{anchors, command, project, rollups};
 use crate::store::rollup::HOUR_MS;
-use crate::store::{AlarmChange, BatchState, Commit, GatewayState, Reservation, StoreError};
+use crate::store::{BatchState, Commit, GatewayState, Reservation, StoreError};
 
 /// Catalogues of one gateway: they change with its configuration, not with its days, so more come
 /// from a gateway that is broken, and its batches wait with it.
@@ -25,7 +25,7 @@ pub(super) fn gateway(
     gateway: &GatewayId,
 ) -> Result<Option<GatewayState>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT tenant, epoch, boot, contested,
+        "SELECT tenant, epoch, boot, contested, readopted, decommissioned_at IS NOT NULL AS gone,
                 (SELECT suspended_at IS NOT NULL FROM tenant WHERE id = gateway.tenant) AS suspended
          FROM gateway WHERE id = ?1",
     )?;
@@ -36,6 +36,8 @@ pub(super) fn gateway(
             epoch: Epoch(number(row, "epoch")?),
             boot: row.get::<_, Option<[u8; 16]>>("boot")?.map(BootId),
             contested: row.get("contested")?,
+            readopted: number(row, "readopted")?,
+            decommissioned: row.get("gone")?,
             cursors: Vec::new(),
         })
     });
@@ -67,8 +69,10 @@ pub(super) fn reserve(
     let changed = connection
         .prepare_cached(
             "UPDATE gateway
-             SET epoch = max(epoch, ?2), boot = ?3, contested = ?4, software = ?5, generation = ?6,
-                 last_hello_at = ?7, last_seen_at = ?7
+             SET epoch = max(epoch, ?2), boot = ?3, software = ?5, generation = ?6,
+                 last_hello_at = ?7, last_seen_at = ?7,
+                 contested = CASE WHEN readopted <= ?8 THEN ?4 ELSE contested END,
+                 doubt = CASE WHEN readopted <= ?8 THEN ?9 ELSE doubt END
              WHERE id = ?1",
         )?
         .execute(params![
@@ -78,7 +82,9 @@ pub(super) fn reserve(
             reservation.contested,
             reservation.software,
             count(reservation.generation),
-            now.0
+            now.0,
+            count(reservation.readopted),
+            reservation.doubt
         ])?;
     if changed == 0 {
         return Err(not_found("gateway", reservation.gateway.as_str()));
@@ -92,20 +98,30 @@ pub(super) fn commit(
     now: UtcMillis,
 ) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
+    let lines = anchors::note(&transaction, commits, now)?;
+    let mut placed = Vec::with_capacity(commits.len());
     for commit in commits {
+        let span = anchors::place(&lines, commit);
+        placed.push((commit, span));
         if !is_stored(&transaction, commit)? {
-            insert_batch(&transaction, commit, now)?;
+            insert_batch(&transaction, commit, span, now)?;
             advance(&transaction, commit, now)?;
             book(&transaction, commit, now)?;
             for change in &commit.alarms {
-                project(&transaction, commit, change)?;
+                project::alarm(&transaction, commit, change)?;
+            }
+            for taken in &commit.steps {
+                project::step(&transaction, commit, taken, now)?;
+            }
+            for write in &commit.local_writes {
+                project::local_write(&transaction, commit, write, now)?;
             }
             for closing in &commit.closings {
                 command::close(&transaction, &commit.gateway, closing, now)?;
             }
         }
     }
-    for (gateway, until) in seen(commits) {
+    for (gateway, until) in seen(&placed) {
         transaction
             .prepare_cached(
                 "UPDATE gateway SET last_seen_at = ?2,
@@ -114,20 +130,23 @@ pub(super) fn commit(
             )?
             .execute(params![gateway.as_str(), now.0, until])?;
     }
-    for (gateway, from, to) in changed_hours(commits) {
+    for (gateway, from, to) in changed_hours(&placed) {
         rollups::mark(&transaction, gateway, (from, to), now)?;
     }
     transaction.commit()?;
     Ok(())
 }
 
+/// A batch and where it stands in UTC.
+type Placed<'c> = (&'c Commit, Option<(UtcMillis, UtcMillis)>);
+
 /// The gateways of a group, each with the time of its newest sample.
-fn seen(commits: &[Commit]) -> BTreeMap<&GatewayId, Option<i64>> {
+fn seen<'c>(placed: &[Placed<'c>]) -> BTreeMap<&'c GatewayId, Option<i64>> {
     let mut until_by_gateway = BTreeMap::new();
-    for commit in commits {
+    for (commit, span) in placed {
         let until = until_by_gateway.entry(&commit.gateway).or_insert(None);
         if commit.stream == Stream::Samples {
-            *until = commit.span.map(|(_, to)| to.0).max(*until);
+            *until = span.map(|(_, to)| to.0).max(*until);
         }
     }
     until_by_gateway
@@ -135,14 +154,14 @@ fn seen(commits: &[Commit]) -> BTreeMap<&GatewayId, Option<i64>> {
 
 /// The ranges of hours that a group adds samples to, each once: most batches of a group lie in one.
 /// A batch that was stored before marks its hours again, which costs no more than making them anew.
-fn changed_hours(commits: &[Commit]) -> BTreeSet<(&GatewayId, UtcMillis, UtcMillis)> {
+fn changed_hours<'c>(placed: &[Placed<'c>]) -> BTreeSet<(&'c GatewayId, UtcMillis, UtcMillis)> {
     let hour = |at: UtcMillis| UtcMillis(at.0.div_euclid(HOUR_MS) * HOUR_MS);
-    let readable = commits
-        .iter()
-        .filter(|commit| commit.stream == Stream::Samples && commit.state == BatchState::Readable);
+    let readable = placed.iter().filter(|(commit, _)| {
+        commit.stream == Stream::Samples && commit.state == BatchState::Readable
+    });
     readable
-        .filter_map(|commit| {
-            let (from, to) = commit.span?;
+        .filter_map(|(commit, span)| {
+            let (from, to) = (*span)?;
             Some((&commit.gateway, hour(from), hour(to)))
         })
         .collect()
@@ -173,13 +192,15 @@ fn is_stored(connection: &Connection, commit: &Commit) -> Result<bool, StoreErro
 fn insert_batch(
     connection: &Connection,
     commit: &Commit,
+    span: Option<(UtcMillis, UtcMillis)>,
     now: UtcMillis,
 ) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO batch (tenant, gateway, incarnation, stream, first, next, catalogue,
-                                from_at, to_at, state, committed_at, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                                from_at, to_at, state, committed_at, body, boot, from_mono,
+                                to_mono)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             commit.tenant.as_str(),
@@ -189,11 +210,14 @@ fn insert_batch(
             count(commit.first.0),
             count(commit.next.0),
             commit.catalogue.map(|catalogue| catalogue.0),
-            commit.span.map(|(from, _)| from.0),
-            commit.span.map(|(_, to)| to.0),
+            span.map(|(from, _)| from.0),
+            span.map(|(_, to)| to.0),
             commit.state.code(),
             now.0,
-            commit.body
+            commit.body,
+            commit.boot.0,
+            commit.mono.map(|(from, _)| count(from.0)),
+            commit.mono.map(|(_, to)| count(to.0))
         ])?;
     Ok(())
 }
@@ -235,55 +259,6 @@ fn book(connection: &Connection, commit: &Commit, now: UtcMillis) -> Result<(), 
             count(commit.samples),
             count(commit.events),
             i64::try_from(commit.body.len()).unwrap_or(i64::MAX)
-        ])?;
-    Ok(())
-}
-
-/// Brings the alarm's row up to this transition, if it is not further already.
-fn project(
-    connection: &Connection,
-    commit: &Commit,
-    change: &AlarmChange,
-) -> Result<(), StoreError> {
-    let transition = &change.transition;
-    let at = change.at.map(|at| at.0);
-    let (raised_at, returned_at) = match transition.state {
-        AlarmState::Active => (at, None),
-        AlarmState::Normal => (None, at),
-    };
-    connection
-        .prepare_cached(
-            "INSERT INTO alarm (tenant, gateway, device, alarm, occurrence, transition, state,
-                                severity, signal, value, limit_value, message, raised_at,
-                                returned_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-             ON CONFLICT (gateway, device, alarm, occurrence) DO UPDATE SET
-                 transition = excluded.transition,
-                 state = excluded.state,
-                 severity = excluded.severity,
-                 signal = excluded.signal,
-                 value = excluded.value,
-                 limit_value = excluded.limit_value,
-                 message = excluded.message,
-                 raised_at = coalesce(excluded.raised_at, alarm.raised_at),
-                 returned_at = coalesce(excluded.returned_at, alarm.returned_at)
-             WHERE alarm.transition < excluded.transition",
-        )?
-        .execute(params![
-            commit.tenant.as_str(),
-            commit.gateway.as_str(),
-            transition.key.device.as_str(),
-            transition.key.alarm.as_str(),
-            count(transition.occurrence),
-            count(transition.transition),
-            transition.state.as_str(),
-            transition.severity.as_str(),
-            transition.signal.as_str(),
-            transition.value,
-            transition.limit,
-            transition.message,
-            raised_at,
-            returned_at
         ])?;
     Ok(())
 }

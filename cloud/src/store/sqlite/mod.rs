@@ -1,9 +1,12 @@
 //! The store in one `SQLite` file.
 
 mod admin;
+pub(super) mod anchors;
 mod blocks;
 mod command;
+mod gateway;
 mod ingest;
+mod project;
 mod rollups;
 mod rows;
 mod schema;
@@ -15,8 +18,8 @@ use rusqlite::Connection;
 
 use super::{
     Closing, Commit, Compaction, GatewayRow, GatewayState, Hold, NewCommand, NewConsoleLink,
-    NewTenant, NewToken, OpenCommand, Reservation, Rolled, Scopes, Store, StoreError, Submitted,
-    TenantRow, TokenRow,
+    NewTenant, NewToken, OpenCommand, Reservation, Restamp, Rolled, Scopes, Store, StoreError,
+    Submitted, TenantRow, TokenRow,
 };
 
 /// The store in one `SQLite` file.
@@ -66,6 +69,10 @@ impl Store for SqliteStore {
 
     fn roll(&mut self, planned: &[Rolled], now: UtcMillis) -> Result<usize, StoreError> {
         rollups::roll(&mut self.connection, planned, now)
+    }
+
+    fn restamp(&mut self, step: &Restamp, now: UtcMillis) -> Result<bool, StoreError> {
+        anchors::restamp(&mut self.connection, step, now)
     }
 
     fn mark_dirty(
@@ -125,8 +132,8 @@ impl Store for SqliteStore {
         command::mark_sent(&self.connection, id, now)
     }
 
-    fn mark_unconfirmed(&mut self, id: &CommandId) -> Result<bool, StoreError> {
-        command::mark_unconfirmed(&self.connection, id)
+    fn mark_unconfirmed(&mut self, id: &CommandId, now: UtcMillis) -> Result<bool, StoreError> {
+        command::mark_unconfirmed(&self.connection, id, now)
     }
 
     fn close_command(
@@ -175,6 +182,30 @@ impl Store for SqliteStore {
 
     fn gateways(&mut self, tenant: Option<&TenantId>) -> Result<Vec<GatewayRow>, StoreError> {
         admin::gateways(&self.connection, tenant)
+    }
+
+    fn readopt(
+        &mut self,
+        tenant: Option<&TenantId>,
+        gateway: &GatewayId,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<u64, StoreError> {
+        gateway::readopt(&mut self.connection, tenant, gateway, by, now)
+    }
+
+    fn decommission(
+        &mut self,
+        tenant: Option<&TenantId>,
+        gateway: &GatewayId,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<usize, StoreError> {
+        gateway::decommission(&mut self.connection, tenant, gateway, by, now)
+    }
+
+    fn may_command(&mut self, gateway: &GatewayId) -> Result<bool, StoreError> {
+        gateway::may_command(&self.connection, gateway)
     }
 
     fn add_token(&mut self, token: &NewToken, by: &str, now: UtcMillis) -> Result<(), StoreError> {
