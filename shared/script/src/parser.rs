@@ -81,8 +81,8 @@ impl Parser {
 }
 
 /// Operators that may turn a text into a number or compare two texts. Between two steps each of
-/// them runs at most once, and each may walk a text as long as the memory limit, in a millisecond:
-/// so this bounds a step to about a second. A profile of 400 signals has some 400.
+/// them runs at most once, and each may walk a text as long as the memory limit, in one to two
+/// milliseconds: so this bounds a step to two seconds. A parser of 400 signals has some 400.
 const OPERATORS_MAX: usize = 1000;
 
 /// Refuses what is not the text of a program before the compiler sees it.

@@ -363,7 +363,7 @@ fn every_hostile_source_is_refused_or_harmless() {
     assert!(worst < Duration::from_secs(10), "{worst:?}");
 }
 
-/// L8 and L9: what gives a way out is not there.
+/// What gives a way out is not there.
 #[test]
 fn nothing_outside_can_be_reached() {
     for name in [
@@ -407,7 +407,7 @@ fn nothing_outside_can_be_reached() {
     }
 }
 
-/// L10 and L11: neither the next frame nor another device nor another parser sees what one did.
+/// Neither the next frame nor another device nor another parser sees what one did.
 #[test]
 fn no_run_leaves_anything_behind() {
     for body in [
@@ -449,7 +449,7 @@ fn no_run_leaves_anything_behind() {
     assert_eq!(values(bench.run(9, &mut one)), [int(1), int(1), int(7)]);
 }
 
-/// L13 and L15: what cannot be a value or a time is refused, or flagged, with the reason.
+/// What cannot be a value or a time is refused, or flagged, with the reason.
 #[test]
 fn results_that_cannot_be_are_refused_or_flagged() {
     let bad = |cause| Ok((None, Quality::Bad(cause)));
