@@ -193,6 +193,7 @@ pub async fn serve(
     let last = writer.clone();
     let mut state = AppState::new(writer, readers, live, metrics, clock);
     state.link = Some(figures);
+    state.closed = commands.closed();
     state.wake = Arc::new(move |gateway: &GatewayId| commands.wake(gateway));
     state.endpoint = listening.gateway_url.map(|url| {
         let ca_pem = listening.is_tls.then(|| identity.ca().to_owned());

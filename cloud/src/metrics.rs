@@ -99,6 +99,8 @@ pub struct Metrics {
     pub upkeep_rollups: Counter,
     /// Batches and blocks whose times were written anew.
     pub upkeep_restamped: Counter,
+    /// Batches refused for good.
+    pub ingest_refused: Counter,
     /// Transactions committed.
     pub store_commits: Counter,
     /// Time spent in commits, in microseconds.
@@ -157,7 +159,7 @@ impl Metrics {
         page
     }
 
-    fn figures(&self) -> [(&'static str, &'static str, Kind, u64); 17] {
+    fn figures(&self) -> [(&'static str, &'static str, Kind, u64); 18] {
         use Kind::{Counter as C, Gauge as G};
         [
             ("fieldgate_downlinks_total", "Given to the link.", C, self.link_messages_out.get()),
@@ -176,6 +178,7 @@ impl Metrics {
             ("fieldgate_upkeep_blocks_total", "Blocks made.", C, self.upkeep_blocks.get()),
             ("fieldgate_upkeep_rollups_total", "Rollups made.", C, self.upkeep_rollups.get()),
             ("fieldgate_upkeep_restamped_total", "Moved in time.", C, self.upkeep_restamped.get()),
+            ("fieldgate_ingest_refused_total", "Batches refused.", C, self.ingest_refused.get()),
             ("fieldgate_store_commits_total", "Transactions.", C, self.store_commits.get()),
             ("fieldgate_store_bytes", "Size of the database.", G, self.store_bytes.get()),
             ("fieldgate_commands_accepted_total", "Accepted.", C, self.commands_accepted.get()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fieldgate_model::GatewayId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::link::LinkMetrics;
@@ -45,6 +45,8 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Called after a command was accepted.
     pub wake: Wake,
+    /// Changes whenever commands were closed.
+    pub closed: watch::Receiver<u64>,
     /// The time of day.
     pub clock: Clock,
     /// The service is reached by TLS alone, so cookies shall be too.
@@ -72,6 +74,7 @@ impl AppState {
             live,
             metrics,
             wake: Arc::new(|_| ()),
+            closed: watch::Sender::new(0).subscribe(),
             clock,
             secure_cookies: false,
             endpoint: None,

@@ -52,7 +52,7 @@ const BREACHES: [(&str, &[u8], Refusal); 28] = [
 ];
 
 /// What a peer sends first, what it is told, and why it is closed.
-const LOGINS: [(&str, &[u8], &[u8], Refusal); 18] = [
+const LOGINS: [(&str, &[u8], &[u8], Refusal); 21] = [
     ("PUBLISH first", BATCH_7, b"", Refusal::BeforeConnect),
     ("SUBSCRIBE first", link_support::SUBSCRIBE, b"", Refusal::BeforeConnect),
     ("HTTP", b"GET / HTTP/1.1\r\n\r\n", b"", Refusal::BeforeConnect),
@@ -86,6 +86,24 @@ const LOGINS: [(&str, &[u8], &[u8], Refusal); 18] = [
     (
         "client id #",
         b"\x10\x17\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01#\x00\x01#\x00\x05right",
+        b"\x20\x02\x00\x02",
+        Refusal::Identity,
+    ),
+    (
+        "client id +",
+        b"\x10\x17\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01+\x00\x01+\x00\x05right",
+        b"\x20\x02\x00\x02",
+        Refusal::Identity,
+    ),
+    (
+        "client id /",
+        b"\x10\x17\x00\x04MQTT\x04\xc2\x00\x3c\x00\x01/\x00\x01/\x00\x05right",
+        b"\x20\x02\x00\x02",
+        Refusal::Identity,
+    ),
+    (
+        "client id $SYS",
+        b"\x10\x1d\x00\x04MQTT\x04\xc2\x00\x3c\x00\x04$SYS\x00\x04$SYS\x00\x05right",
         b"\x20\x02\x00\x02",
         Refusal::Identity,
     ),

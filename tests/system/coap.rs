@@ -5,8 +5,8 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use fieldgate_tests::harness::{
-    Api, Cloud, CloudOptions, CoapServer, Edge, EdgeConfig, Pymodbus, Scratch, coap_post,
-    free_udp_port, until,
+    Api, Cloud, CloudOptions, CoapServer, Edge, EdgeConfig, Process, Pymodbus, Scratch, binary,
+    coap_post, free_udp_port, until,
 };
 use serde_json::{Value, json};
 

@@ -20,6 +20,7 @@ mod firmware_kit;
 mod firmware_linux;
 mod firmware_modbus;
 mod kills;
+mod links;
 mod peers;
 mod rig;
 mod sunspec;

@@ -32,6 +32,18 @@ pub(crate) struct Rig {
     _scratch: Scratch,
 }
 
+/// What differs from test to test.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) options: CloudOptions,
+    /// Where the gateway connects to; the cloud's own endpoint without it.
+    pub(crate) url: Option<String>,
+    /// Profiles of the gateway: file and text.
+    pub(crate) profiles: Vec<(&'static str, String)>,
+    /// The end of its configuration.
+    pub(crate) rest: String,
+}
+
 impl Rig {
     /// A gateway that speaks to the cloud's own endpoint.
     pub(crate) fn start(name: &str) -> Result<Self> {
@@ -46,7 +58,10 @@ impl Rig {
         options: CloudOptions,
         url: impl FnOnce(&Scratch, &Cloud) -> Result<String>,
     ) -> Result<Self> {
-        Self::build(name, options, url, Edge::start)
+        let scratch = Scratch::new(&format!("fieldgate-{name}"))?;
+        let cloud = Cloud::start(&scratch, options)?;
+        let url = Some(url(&scratch, &cloud)?);
+        Self::start_in(scratch, cloud, Parts { url, ..Parts::default() }, Edge::start)
     }
 
     /// A gateway that `start` starts.
@@ -54,31 +69,40 @@ impl Rig {
         name: &str,
         start: impl FnOnce(&Scratch, &EdgeConfig) -> Result<Edge>,
     ) -> Result<Self> {
-        let url = |_: &Scratch, cloud: &Cloud| Ok(format!("mqtts://{}", cloud.mqtt()));
-        Self::build(name, CloudOptions::default(), url, start)
+        let scratch = Scratch::new(&format!("fieldgate-{name}"))?;
+        let cloud = Cloud::start(&scratch, CloudOptions::default())?;
+        Self::start_in(scratch, cloud, Parts::default(), start)
     }
 
-    fn build(
-        name: &str,
-        options: CloudOptions,
-        url: impl FnOnce(&Scratch, &Cloud) -> Result<String>,
+    /// A gateway with what the test wants.
+    pub(crate) fn start_of(name: &str, parts: Parts) -> Result<Self> {
+        let scratch = Scratch::new(&format!("fieldgate-{name}"))?;
+        let cloud = Cloud::start(&scratch, parts.options.clone())?;
+        Self::start_in(scratch, cloud, parts, Edge::start)
+    }
+
+    fn start_in(
+        scratch: Scratch,
+        cloud: Cloud,
+        parts: Parts,
         start: impl FnOnce(&Scratch, &EdgeConfig) -> Result<Edge>,
     ) -> Result<Self> {
-        let scratch = Scratch::new(&format!("fieldgate-{name}"))?;
-        let cloud = Cloud::start(&scratch, options)?;
-        let url = url(&scratch, &cloud)?;
+        let url = parts.url.unwrap_or_else(|| format!("mqtts://{}", cloud.mqtt()));
         cloud.add_tenant("acme")?;
         let folder = scratch.folder("gateway")?;
         let credentials = folder.join("credentials.toml");
         let gateway = cloud.add_gateway("acme", "pump-house", &url, &credentials)?;
         let token = cloud.add_token("acme", "read command", "test")?;
+        for (file, text) in &parts.profiles {
+            scratch.file(&format!("gateway/profiles/{file}"), text)?;
+        }
         let simulator = Simulator::start("simulator", &[PUMP], &folder)?;
         let config = EdgeConfig {
             name: "gateway".to_owned(),
             cloud: Some((url, credentials.clone())),
             buses: vec![simulator.listen().to_owned()],
             devices: vec![(PUMP.to_owned(), PUMP.to_owned(), 1, 1, "200 ms".to_owned())],
-            rest: String::new(),
+            rest: parts.rest,
         };
         let edge = start(&scratch, &config)?;
         let api = cloud.api(Some(&token));
@@ -94,6 +118,22 @@ impl Rig {
             counts,
             _scratch: scratch,
         })
+    }
+
+    /// What the gateway logs in with.
+    pub(crate) fn secret(&self) -> Result<String> {
+        let text = fs::read_to_string(&self.credentials).context("no credentials")?;
+        let credentials: toml::Table = text.parse().context("the credentials are not TOML")?;
+        let secret = credentials.get("secret").and_then(toml::Value::as_str);
+        secret.map(str::to_owned).context("no secret in the credentials")
+    }
+
+    /// `fieldgate sync --json`.
+    pub(crate) fn uplink(&self) -> Result<Value> {
+        // A finding is no failure here.
+        let ended = self.edge.verb(&["sync", "--json"])?;
+        serde_json::from_str(&ended.stdout)
+            .with_context(|| format!("sync said: {}{}", ended.stdout, ended.stderr))
     }
 
     /// Every value of `reads` in the cloud, as the cloud tells them.

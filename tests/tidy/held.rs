@@ -5,10 +5,16 @@ use crate::{check, tree};
 /// Documents of one table each, whose rows have the tests that hold them in their last column.
 const COMPLAINTS: &str = "edge/docs/bad-lines.md";
 const PLUGTEST: &str = "edge/docs/coap-plugtest.md";
+const ATTACKS: &str = "cloud/docs/mqtt-attacks.md";
 
 #[test]
 fn every_complaint_is_held_by_tests_that_exist() {
     check(&format!("rows of {COMPLAINTS}"), &wrong(COMPLAINTS));
+}
+
+#[test]
+fn every_attack_on_mqtt_is_held_by_tests_that_exist() {
+    check(&format!("rows of {ATTACKS}"), &wrong(ATTACKS));
 }
 
 #[test]

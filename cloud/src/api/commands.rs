@@ -21,14 +21,15 @@ use super::{PAGE_DEFAULT, PAGE_MAX, cursor, request};
 use crate::auth::{self, Caller};
 use crate::show;
 use crate::state::AppState;
-use crate::store::query::{CommandView, Filter};
-use crate::store::{CommandState, NewCommand, Scopes};
+use crate::store::query::Filter;
+use crate::store::{CommandState, CommandView, NewCommand, Scopes};
 
 /// Longest wait for an outcome: under the minute after which proxies give up.
 const WAIT_MAX_MILLIS: i64 = 55_000;
 
-/// Between two looks at a command that somebody waits for: one indexed row.
-const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// Between two looks at a command that somebody waits for, when nothing says that one was closed:
+/// another process may have closed it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list, submit)).routes(routes!(show)).routes(routes!(cancel))
@@ -56,6 +57,12 @@ pub(super) struct CommandDto {
     created_at: String,
     not_after: String,
     sent_at: Option<String>,
+    /// When it arrived at the gateway.
+    received_at: Option<String>,
+    /// When the gateway began with it.
+    started_at: Option<String>,
+    /// When it was given up waiting for the gateway's word; its return still closes it.
+    unconfirmed_at: Option<String>,
     closed_at: Option<String>,
     /// What the device showed afterwards.
     read_back: serde_json::Value,
@@ -153,13 +160,19 @@ async fn show(
     query.finish()?;
     let id = id.parse(CommandId::new)?;
     let until = Instant::now() + Duration::from_millis(wait.unsigned_abs());
+    let mut closed = state.closed.clone();
     loop {
+        closed.mark_unchanged();
         let row = state.readers.command(caller.tenant.clone(), id.clone()).await?;
         let row = row.ok_or(Problem::NotFound("command"))?;
         if !row.state.is_open() || Instant::now() >= until {
             return Ok(Json(dto(row)));
         }
-        sleep(LOOK_EVERY.min(until - Instant::now())).await;
+        let pause = sleep(LOOK_EVERY.min(until - Instant::now()));
+        tokio::select! {
+            Ok(()) = closed.changed() => {}
+            () = pause => {}
+        }
     }
 }
 
@@ -202,6 +215,9 @@ fn dto(row: CommandView) -> CommandDto {
         created_at: show::rfc3339(row.created_at),
         not_after: show::rfc3339(row.not_after),
         sent_at: row.sent_at.map(show::rfc3339),
+        received_at: row.received_at.map(show::rfc3339),
+        started_at: row.started_at.map(show::rfc3339),
+        unconfirmed_at: row.unconfirmed_at.map(show::rfc3339),
         closed_at: row.closed_at.map(show::rfc3339),
         read_back: row.read_back.as_ref().map(engineering).unwrap_or_default(),
         reason: row.reason,

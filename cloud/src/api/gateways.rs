@@ -28,6 +28,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, add))
         .routes(routes!(show))
+        .routes(routes!(readopt))
+        .routes(routes!(decommission))
         .routes(routes!(devices))
         .routes(routes!(signals))
         .merge(live::routes())
@@ -55,8 +57,13 @@ pub(super) struct GatewayDto {
     generation: u64,
     /// Number of its ownership.
     epoch: u64,
-    /// Its identity is in doubt: another box shows the same.
+    /// Its identity is in doubt: commands wait until somebody readopts it.
     contested: bool,
+    /// Why: `twin` (another box shows the same), `forked` (it found another history here) or
+    /// `journal_lost` (it cannot tell which commands it has run).
+    doubt: Option<String>,
+    /// Since when it is no more.
+    decommissioned_at: Option<String>,
 }
 
 /// A page of gateways.
@@ -236,6 +243,48 @@ async fn add(
     Ok((StatusCode::CREATED, headers, Json(answer)).into_response())
 }
 
+#[utoipa::path(post, path = "/v1/gateways/{id}/readopt", tag = "gateways",
+    description = "Says that the gateway is the one it claims to be. Commands go to it again once \
+        it has heard of that, within half a minute.",
+    params(("id" = String, Path, description = "the gateway")),
+    responses((status = 200, body = GatewayDto), (status = 404, body = ProblemBody)))]
+async fn readopt(
+    State(state): State<AppState>,
+    caller: Caller,
+    id: Named,
+    Parameters(query): Parameters,
+) -> Result<Json<GatewayDto>, Problem> {
+    caller.need(Scopes::ADMIN)?;
+    query.finish()?;
+    let id = id.parse(GatewayId::new)?;
+    let (tenant, by, now) = (caller.tenant.clone(), caller.actor.clone(), state.clock.now());
+    let of = id.clone();
+    state.writer.run(move |store| store.readopt(Some(&tenant), &of, &by, now)).await?;
+    let row = owned(&state, &caller, id).await?;
+    Ok(Json(gateway_dto(&state, row)))
+}
+
+#[utoipa::path(post, path = "/v1/gateways/{id}/decommission", tag = "gateways",
+    description = "Shuts the gateway out for good. What it has sent stays; its open commands are \
+        closed: `cancelled` if it was never given them, else `interrupted`.",
+    params(("id" = String, Path, description = "the gateway")),
+    responses((status = 200, body = GatewayDto), (status = 404, body = ProblemBody)))]
+async fn decommission(
+    State(state): State<AppState>,
+    caller: Caller,
+    id: Named,
+    Parameters(query): Parameters,
+) -> Result<Json<GatewayDto>, Problem> {
+    caller.need(Scopes::ADMIN)?;
+    query.finish()?;
+    let id = id.parse(GatewayId::new)?;
+    let (tenant, by, now) = (caller.tenant.clone(), caller.actor.clone(), state.clock.now());
+    let of = id.clone();
+    state.writer.run(move |store| store.decommission(Some(&tenant), &of, &by, now)).await?;
+    let row = owned(&state, &caller, id).await?;
+    Ok(Json(gateway_dto(&state, row)))
+}
+
 /// The gateway, if it is the caller's.
 pub(super) async fn owned(
     state: &AppState,
@@ -263,6 +312,8 @@ fn gateway_dto(state: &AppState, row: GatewayView) -> GatewayDto {
         generation: row.generation,
         epoch: row.epoch,
         contested: row.contested,
+        doubt: row.doubt,
+        decommissioned_at: row.decommissioned_at.map(show::rfc3339),
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
-use fieldgate_model::{GatewayId, TenantId};
+use fieldgate_model::{GatewayId, TenantId, UtcMillis};
 use serde_json::json;
 
 use super::output::{self, Failure, Output, talk};
@@ -44,6 +44,29 @@ pub(super) enum Verb {
         #[arg(long)]
         url: Option<String>,
     },
+    /// Say that a gateway is the one it claims to be: its commands wait no longer.
+    #[command(after_help = "\
+Examples:
+  fieldgate-cloud gateway list                        what is in doubt, and why
+  fieldgate-cloud gateway readopt 3f9a0c1d2b4e5f60
+
+twin: another box shows the same identity; give one of them credentials of its own first.
+forked: the gateway found another history here than it holds; its disk was restored or copied.
+journal_lost: it cannot tell which commands it has run; look at the devices first.")]
+    Readopt {
+        /// Its id.
+        #[arg(value_parser = gateway_id)]
+        id: GatewayId,
+    },
+    /// Shut a gateway out for good and close its open commands; what it has sent stays.
+    #[command(after_help = "\
+Examples:
+  fieldgate-cloud gateway decommission 3f9a0c1d2b4e5f60")]
+    Decommission {
+        /// Its id.
+        #[arg(value_parser = gateway_id)]
+        id: GatewayId,
+    },
     /// List gateways.
     List {
         /// Of this tenant alone.
@@ -57,6 +80,18 @@ pub(super) fn run(verb: Verb, folder: &Folder, output: Output) -> Result<ExitCod
         Verb::Add { tenant, name, out, url } => {
             add(folder, &tenant, &name, out.as_deref(), url, output)?;
         }
+        Verb::Readopt { id } => {
+            let times = folder.open_store()?.readopt(None, &id, &actor(), utc_now())?;
+            talk(&format!("`{id}` hears of it within half a minute, if it is connected"));
+            let value = json!({ "id": id.as_str(), "readopted": times });
+            output.one(id.as_str(), &value)?;
+        }
+        Verb::Decommission { id } => {
+            let closed = folder.open_store()?.decommission(None, &id, &actor(), utc_now())?;
+            talk(&format!("`{id}` is shut out; {closed} open commands are closed"));
+            let value = json!({ "id": id.as_str(), "commands_closed": closed });
+            output.one(id.as_str(), &value)?;
+        }
         Verb::List { tenant } => {
             let gateways = folder.open_store()?.gateways(tenant.as_ref())?;
             let rows: Vec<_> = gateways
@@ -68,7 +103,7 @@ pub(super) fn run(verb: Verb, folder: &Folder, output: Output) -> Result<ExitCod
                         gateway.name,
                         gateway.last_seen_at.map(rfc3339).unwrap_or_default(),
                         gateway.software.unwrap_or_default(),
-                        if gateway.contested { "contested".to_owned() } else { String::new() },
+                        doubt(gateway.contested, gateway.doubt, gateway.decommissioned_at),
                     ]
                 })
                 .collect();
@@ -77,6 +112,19 @@ pub(super) fn run(verb: Verb, folder: &Folder, output: Output) -> Result<ExitCod
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is to be known before anybody commands it.
+fn doubt(contested: bool, doubt: Option<String>, gone: Option<UtcMillis>) -> String {
+    match (gone, contested) {
+        (Some(at), _) => format!("decommissioned {}", rfc3339(at)),
+        (None, true) => format!("contested: {}", doubt.unwrap_or_else(|| "twin".to_owned())),
+        (None, false) => String::new(),
+    }
+}
+
+fn gateway_id(text: &str) -> Result<GatewayId, String> {
+    GatewayId::new(text).map_err(|error| error.to_string())
 }
 
 fn add(

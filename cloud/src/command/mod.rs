@@ -10,7 +10,7 @@ mod shell;
 
 use fieldgate_model::{GatewayId, Owner};
 use fieldgate_wire::Answer;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub use shell::Commands;
 
@@ -34,13 +34,25 @@ pub(crate) enum CommandEvent {
 #[derive(Clone)]
 pub struct CommandsHandle {
     events: mpsc::Sender<CommandEvent>,
+    closed: watch::Sender<u64>,
 }
 
 impl CommandsHandle {
     /// A handle, and the queue for [`Commands::run`].
     pub fn new() -> (Self, CommandsQueue) {
         let (events, queue) = mpsc::channel(QUEUE_MAX);
-        (Self { events }, CommandsQueue(queue))
+        let closed = watch::Sender::new(0);
+        (Self { events, closed: closed.clone() }, CommandsQueue { queue, closed })
+    }
+
+    /// Changes whenever commands were closed, so that whoever waits for one looks again.
+    pub fn closed(&self) -> watch::Receiver<u64> {
+        self.closed.subscribe()
+    }
+
+    /// Commands were closed in the store.
+    pub fn tell_closed(&self) {
+        self.closed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// A command for `gateway` was accepted. Never waits: what a full queue loses here, the sweep
@@ -74,4 +86,7 @@ impl CommandsHandle {
 }
 
 /// What waits for the command task.
-pub struct CommandsQueue(mpsc::Receiver<CommandEvent>);
+pub struct CommandsQueue {
+    queue: mpsc::Receiver<CommandEvent>,
+    closed: watch::Sender<u64>,
+}

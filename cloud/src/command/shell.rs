@@ -44,6 +44,8 @@ pub struct Commands {
     due_by_gateway: BTreeMap<GatewayId, UtcMillis>,
     sweep_at: UtcMillis,
     watch_at: UtcMillis,
+    /// Told whenever a command was closed here.
+    closed: Option<watch::Sender<u64>>,
 }
 
 /// Why the commands of a gateway are looked at.
@@ -78,11 +80,13 @@ impl Commands {
             due_by_gateway: BTreeMap::new(),
             sweep_at: UtcMillis::default(),
             watch_at: UtcMillis::default(),
+            closed: None,
         }
     }
 
     /// Runs until every handle is dropped.
-    pub async fn run(mut self, CommandsQueue(mut queue): CommandsQueue) {
+    pub async fn run(mut self, CommandsQueue { mut queue, closed }: CommandsQueue) {
+        self.closed = Some(closed);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -158,14 +162,20 @@ impl Commands {
         Ok(())
     }
 
-    /// Looks at every open command of a gateway, and remembers when to look again.
+    /// Looks at every open command of a gateway, and remembers when to look again. Whether it may be
+    /// commanded is asked anew each time: its tenant may have been suspended since its Welcome.
     async fn look(&mut self, gateway: &GatewayId, cause: Cause) -> Result<(), StoreError> {
         let of = gateway.clone();
-        let open = self.writer.run(move |store| store.open_commands(&of)).await?;
+        let looked = self.writer.run(move |store| {
+            let open = store.open_commands(&of)?;
+            Ok((open, store.may_command(&of)?))
+        });
+        let (open, may_command) = looked.await?;
+        let owner = self.owner_by_gateway.get(gateway).filter(|_| may_command).cloned();
         let mut due: Option<UtcMillis> = None;
         for command in &open {
             let now = self.clock.now();
-            self.step(gateway, command, cause, now).await?;
+            self.step((gateway, owner.as_ref()), command, cause, now).await?;
             // Unconfirmed ones wait for their gateway's return, however long that takes.
             if command.state != CommandState::Unconfirmed {
                 let again = now + RESEND_AFTER;
@@ -183,12 +193,11 @@ impl Commands {
 
     async fn step(
         &self,
-        gateway: &GatewayId,
+        (gateway, owner): (&GatewayId, Option<&Owner>),
         open: &OpenCommand,
         cause: Cause,
         now: UtcMillis,
     ) -> Result<(), StoreError> {
-        let owner = self.owner_by_gateway.get(gateway);
         let command = &open.command;
         let state = issuer_state(open.state);
         let event = match (owner, state, cause) {
@@ -228,7 +237,7 @@ impl Commands {
             }
             Decision::Unconfirmed => {
                 tracing::warn!(%gateway, command = %id, "gateway says nothing of a command");
-                self.writer.run(move |store| store.mark_unconfirmed(&id)).await?;
+                self.writer.run(move |store| store.mark_unconfirmed(&id, now)).await?;
             }
             // Withdrawn by the API in the store; closed by ingest in the store.
             Decision::Keep | Decision::Cancel | Decision::TooLate | Decision::Close => {}
@@ -252,6 +261,9 @@ impl Commands {
         let (gateway, now) = (gateway.clone(), self.clock.now());
         let closing = Closing { command, outcome, at: None };
         self.writer.run(move |store| store.close_command(&gateway, &closing, now)).await?;
+        if let Some(closed) = &self.closed {
+            closed.send_modify(|count| *count = count.wrapping_add(1));
+        }
         Ok(())
     }
 

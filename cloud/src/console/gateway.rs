@@ -13,10 +13,8 @@ use super::session::{caller, failed, notice, render};
 use super::words;
 use crate::auth::Caller;
 use crate::state::AppState;
-use crate::store::Scopes;
-use crate::store::query::{
-    AlarmView, CommandView, Filter, GatewayView, QueryError, SignalId, SignalKey,
-};
+use crate::store::query::{AlarmView, Filter, GatewayView, QueryError, SignalId, SignalKey};
+use crate::store::{CommandView, Scopes};
 
 /// Alarms and commands on the page; the API has the rest.
 const ROWS_MAX: usize = 10;

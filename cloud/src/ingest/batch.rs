@@ -6,14 +6,14 @@
 //!   hold, is kept as it came.
 
 use fieldgate_model::{
-    AlarmTransition, Batch, Content, Event, EventRecord, GatewayId, Millis, TenantId,
+    AlarmTransition, Batch, Content, Event, EventRecord, GatewayId, Millis, TenantId, UtcMillis,
 };
 use fieldgate_pack::Zstd;
 use fieldgate_protocol::clock::Anchor;
 use fieldgate_protocol::uplink::BatchHead;
 use fieldgate_wire::{DecodeError, Envelope, decode_envelope, leaf};
 
-use crate::store::{AlarmChange, BatchState, Closing, Commit};
+use crate::store::{AlarmChange, BatchState, Closing, Commit, LocalWrite, StepTaken};
 
 /// A batch that has arrived.
 pub(super) struct Arrived {
@@ -79,6 +79,8 @@ impl Arrived {
             events: 0,
             alarms: Vec::new(),
             closings: Vec::new(),
+            steps: Vec::new(),
+            local_writes: Vec::new(),
             body: self.body,
         };
         if let Some(batch) = &batch {
@@ -122,10 +124,7 @@ fn project(commit: &mut Commit, batch: &Batch) {
             commit.events = batch.next - batch.first;
             for record in records {
                 widen(record.at);
-                if let Event::Alarm(transition) = &record.event {
-                    let at = utc(record.at);
-                    commit.alarms.push(AlarmChange { transition: transition.clone(), at });
-                }
+                project_event(commit, &record.event, utc(record.at));
             }
         }
         Content::Outcomes(records) => {
@@ -159,6 +158,25 @@ fn anchor(record: &EventRecord) -> Option<Anchor> {
         | Event::Reset { .. }
         | Event::LocalWrite { .. }
         | Event::Command { .. } => None,
+    }
+}
+
+fn project_event(commit: &mut Commit, event: &Event, at: Option<UtcMillis>) {
+    match event {
+        Event::Alarm(transition) => {
+            commit.alarms.push(AlarmChange { transition: transition.clone(), at });
+        }
+        Event::Command { command, step } => {
+            commit.steps.push(StepTaken { command: command.clone(), step: *step, at });
+        }
+        Event::LocalWrite { uid, target, value, done } => commit.local_writes.push(LocalWrite {
+            uid: *uid,
+            target: target.clone(),
+            value: value.clone(),
+            done: *done,
+            at,
+        }),
+        Event::Anchor { .. } | Event::Restart { .. } | Event::Reset { .. } => {}
     }
 }
 

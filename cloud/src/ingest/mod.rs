@@ -20,7 +20,7 @@ use fieldgate_model::{CatalogueId, GatewayId, InstanceId, Millis};
 use fieldgate_pack::Zstd;
 use fieldgate_wire::{
     PauseReason, UpKind, decode_answer, decode_catalogue, decode_catalogue_chunk, decode_hello,
-    decode_present,
+    decode_present, message_digest,
 };
 use tokio::sync::mpsc;
 
@@ -42,8 +42,9 @@ const GROUP_MAX: usize = 256;
 /// Bytes of batches in one transaction: what a slow disk still syncs in well under a second.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How stale the word of a suspended tenant may be: people do not suspend by the second.
-const SUSPENDED_CHECK_EVERY: Millis = Millis::from_secs(5);
+/// How stale may be what is known of a gateway's standing (suspended, readopted, decommissioned):
+/// people do not decide by the second.
+const STANDING_CHECK_EVERY: Millis = Millis::from_secs(5);
 
 /// How long a suspended gateway stays silent before it asks again.
 const SUSPENDED_PAUSE: Millis = Millis::from_secs(60);
@@ -75,6 +76,8 @@ enum Refusal {
     Foreign,
     #[error("nobody added this gateway")]
     Unknown,
+    #[error("the gateway was decommissioned")]
+    Decommissioned,
     #[error("it was not welcomed")]
     Unwelcomed,
     #[error("the store did not take it")]
@@ -141,35 +144,40 @@ impl Task {
     }
 
     async fn message(&mut self, up: Up, group: &mut Group) -> Result<(), Refusal> {
-        let mut session = self.session(&up.gateway).await?;
+        let mut session = self.session(&up.gateway, up.kind).await?;
         let result = self.handle(&mut session, up, group).await;
         self.sessions.check_in(session, self.parts.clock.now());
         result
     }
 
-    /// The session of a gateway, from memory or from the store.
-    async fn session(&mut self, gateway: &GatewayId) -> Result<Session, Refusal> {
+    /// The session of a gateway, from memory or from the store. At a Hello, and now and then, what
+    /// people have decided about the gateway is read anew.
+    async fn session(&mut self, gateway: &GatewayId, kind: UpKind) -> Result<Session, Refusal> {
         let now = self.parts.clock.now();
         let held = self.sessions.check_out(gateway);
-        if let Some(session) = held {
-            if now < session.checked_at + SUSPENDED_CHECK_EVERY {
-                return Ok(session);
+        let (held, is_fresh) = match held {
+            Some(session) if kind != UpKind::Hello => {
+                let is_fresh = now < session.checked_at + STANDING_CHECK_EVERY;
+                (Some(session), is_fresh)
             }
-            return self.check_suspended(session).await;
+            held => (held, false),
+        };
+        if is_fresh && let Some(session) = held {
+            return Ok(session);
         }
         let id = gateway.clone();
         let state = self.parts.writer.run(move |store| store.gateway(&id)).await;
         let state = state.map_err(Refusal::Store)?.ok_or(Refusal::Unknown)?;
-        Ok(Session::resume(&self.parts.instance, gateway, state, now))
-    }
-
-    async fn check_suspended(&self, mut session: Session) -> Result<Session, Refusal> {
-        let id = session.gateway.clone();
-        let state = self.parts.writer.run(move |store| store.gateway(&id)).await;
-        let state = state.map_err(Refusal::Store)?.ok_or(Refusal::Unknown)?;
-        session.suspended = state.suspended;
-        session.checked_at = self.parts.clock.now();
-        Ok(session)
+        if state.decommissioned {
+            return Err(Refusal::Decommissioned);
+        }
+        match held {
+            Some(mut session) => {
+                session.refresh(&state, now);
+                Ok(session)
+            }
+            None => Ok(Session::resume(&self.parts.instance, gateway, state, now)),
+        }
     }
 
     async fn handle(
@@ -185,6 +193,7 @@ impl Task {
                     return Err(Refusal::Foreign);
                 }
                 session.daemon = (hello.software.clone(), hello.generation);
+                session.doubt = hello.doubt.map(|doubt| doubt.cause);
                 session.receiver.handle_hello(hello);
                 self.settle(session, None, group).await;
                 if session.suspended {
@@ -215,7 +224,15 @@ impl Task {
             return Ok(());
         }
         self.announce(session).await;
-        let arrived = Arrived::read(payload, &mut self.codec).map_err(Refusal::Unreadable)?;
+        let digest = message_digest(&payload);
+        let arrived = match Arrived::read(payload, &mut self.codec) {
+            Ok(arrived) => arrived,
+            Err(error) => {
+                // However often it comes, it cannot be read: the gateway goes on without it.
+                self.send_refuse(session, digest, &error.to_string()).await;
+                return Err(Refusal::Unreadable(error));
+            }
+        };
         let known = match arrived.head.catalogue {
             Some(id) => self.catalogue(session, id).await?.is_some(),
             None => true,

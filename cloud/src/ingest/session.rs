@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use fieldgate_model::{
-    Catalogue, CatalogueId, Digest, GatewayId, IncarnationId, InstanceId, Millis, Stream, TenantId,
-    UtcMillis,
+    Catalogue, CatalogueId, Digest, DoubtCause, GatewayId, IncarnationId, InstanceId, Millis,
+    Stream, TenantId, UtcMillis,
 };
 use fieldgate_protocol::uplink::{Chain, Receiver, StoredGateway};
 use fieldgate_wire::{CatalogueChunk, Reassembly, chain_start, link};
@@ -60,6 +60,10 @@ pub(super) struct Session {
     pub(super) receiver: Receiver<WireChain>,
     /// What its last Hello said of its daemon: name and version, and its configuration's number.
     pub(super) daemon: (String, u64),
+    /// What its last Hello said of its own doubt.
+    pub(super) doubt: Option<DoubtCause>,
+    /// How often somebody has readopted it, as of `checked_at`.
+    pub(super) readopted: u64,
     /// The command task has been told whether it may be commanded.
     pub(super) announced: bool,
     used_at: UtcMillis,
@@ -74,8 +78,9 @@ impl Session {
         state: GatewayState,
         now: UtcMillis,
     ) -> Self {
-        let GatewayState { tenant, suspended, epoch, boot, contested, cursors } = state;
-        let stored = StoredGateway { epoch, boot, contested, readopted: 0, cursors };
+        let GatewayState { tenant, suspended, epoch, boot, contested, readopted, cursors, .. } =
+            state;
+        let stored = StoredGateway { epoch, boot, contested, readopted, cursors };
         let chain = WireChain(gateway.clone());
         Self {
             gateway: gateway.clone(),
@@ -84,10 +89,29 @@ impl Session {
             checked_at: now,
             receiver: Receiver::resume(instance.clone(), chain, stored),
             daemon: (String::new(), 0),
+            doubt: None,
+            readopted,
             announced: false,
             used_at: now,
             catalogues: VecDeque::new(),
         }
+    }
+
+    /// Takes in what people have decided since.
+    pub(super) fn refresh(&mut self, state: &GatewayState, now: UtcMillis) {
+        self.suspended = state.suspended;
+        self.checked_at = now;
+        if self.readopted < state.readopted {
+            self.readopted = state.readopted;
+            self.receiver.handle_readopted(state.readopted);
+            self.announced = false;
+        }
+    }
+
+    /// Why its identity is in doubt, if it is.
+    pub(super) fn doubt(&self) -> Option<&'static str> {
+        let own = self.doubt.map(DoubtCause::as_str);
+        self.receiver.is_contested().then(|| own.unwrap_or("twin"))
     }
 
     /// A catalogue that is in memory.

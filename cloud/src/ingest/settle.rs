@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fieldgate_model::{
-    Batch, Catalogue, CatalogueId, Content, Cursor, GatewayId, Millis, Owner, Welcome,
+    Batch, Catalogue, CatalogueId, Content, Cursor, Digest, GatewayId, Millis, Owner, Welcome,
 };
 use fieldgate_protocol::uplink::ReceiverEffect;
 use fieldgate_wire::{
-    Ack, DownKind, Need, Pause, PauseReason, encode_ack, encode_need, encode_pause, encode_welcome,
+    Ack, DownKind, Need, Pause, PauseReason, Refuse, clip, encode_ack, encode_need, encode_pause,
+    encode_refuse, encode_welcome, message_digest,
 };
 
 use super::Task;
@@ -35,8 +36,17 @@ impl Task {
                 ReceiverEffect::Reserve { epoch, boot, contested } => {
                     let (software, generation) = session.daemon.clone();
                     let gateway = session.gateway.clone();
-                    let reservation =
-                        Reservation { gateway, epoch, boot, contested, software, generation };
+                    let (doubt, readopted) = (session.doubt(), session.readopted);
+                    let reservation = Reservation {
+                        gateway,
+                        epoch,
+                        boot,
+                        contested,
+                        doubt,
+                        readopted,
+                        software,
+                        generation,
+                    };
                     self.reserve(session, reservation).await;
                 }
                 ReceiverEffect::Welcome(welcome) => self.send_welcome(session, &welcome).await,
@@ -99,6 +109,13 @@ impl Task {
         self.parts.down.send(&session.gateway, DownKind::Pause, encode_pause(&pause)).await;
     }
 
+    pub(super) async fn send_refuse(&self, session: &Session, message: Digest, reason: &str) {
+        self.parts.metrics.ingest_refused.count();
+        let reason = clip(reason.to_owned());
+        let refuse = Refuse { owner: self.owner(session), message, reason };
+        self.parts.down.send(&session.gateway, DownKind::Refuse, encode_refuse(&refuse)).await;
+    }
+
     pub(super) fn owner(&self, session: &Session) -> Owner {
         Owner { instance: self.parts.instance.clone(), epoch: session.receiver.epoch() }
     }
@@ -135,21 +152,53 @@ impl Task {
                     self.sessions.check_out(&gateway);
                     Group::from_parts(commits, batches).without(&gateway)
                 }
-                Err(error) => {
-                    tracing::error!(
+                Err(error) if 1 < commits.len() => {
+                    // One of them may be at fault: each on its own harms no other.
+                    tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         batches = commits.len(),
-                        "batches not stored"
+                        "group not stored, one by one"
                     );
-                    self.handle_refused(&commits).await;
-                    return;
+                    return Box::pin(self.commit_each(commits, batches)).await;
                 }
+                Err(error) => return self.handle_failed(commits, &error).await,
             };
+        }
+    }
+
+    /// Commits batches one by one. What follows a batch that failed in its line fails like it.
+    async fn commit_each(&mut self, commits: Vec<Commit>, batches: Vec<Option<Batch>>) {
+        for (commit, batch) in commits.into_iter().zip(batches) {
+            self.commit(Group::from_parts(vec![commit], vec![batch])).await;
+        }
+    }
+
+    /// The store did not take a single batch: for good, or for this time.
+    async fn handle_failed(&mut self, commits: Vec<Commit>, error: &StoreError) {
+        let is_permanent = error.is_permanent();
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            batches = commits.len(),
+            is_permanent,
+            "batches not stored"
+        );
+        if !is_permanent {
+            return self.handle_refused(&commits).await;
+        }
+        for commit in commits {
+            let Some(mut session) = self.sessions.check_out(&commit.gateway) else { continue };
+            session.receiver.handle_rejected(commit.incarnation, commit.stream, commit.first);
+            let reason = "the database cannot hold it";
+            self.send_refuse(&session, message_digest(&commit.body), reason).await;
+            self.sessions.check_in(session, self.parts.clock.now());
         }
     }
 
     async fn handle_committed(&mut self, commits: Vec<Commit>, batches: Vec<Option<Batch>>) {
         let mut touched = BTreeSet::new();
+        if commits.iter().any(|commit| !commit.closings.is_empty()) {
+            self.parts.commands.tell_closed();
+        }
         for (commit, batch) in commits.into_iter().zip(batches) {
             let metrics = &self.parts.metrics;
             metrics.ingest_batches.count();

@@ -16,6 +16,7 @@ mod scopes;
 pub mod sqlite;
 mod sqlite_anchors;
 mod sqlite_blocks;
+mod sqlite_commands;
 mod sqlite_query;
 mod sqlite_rollups;
 mod sqlite_samples;
@@ -32,13 +33,15 @@ use fieldgate_model::{CatalogueId, CommandId, GatewayId, Position, TenantId, Utc
 
 pub use scopes::{Scopes, ScopesError};
 pub use sqlite::SqliteStore;
+pub use sqlite_commands::CommandView;
 pub use sqlite_query::INVENTORY_MAX;
 pub use sqlite_rollups::RollupRules;
 pub use sqlite_summary::{Bucket, SUMMARY_SAMPLES_MAX};
 pub use sqlite_verify::Verified;
 pub use types::{
-    AlarmChange, BatchState, Closing, CommandState, Commit, GatewayRow, GatewayState, NewCommand,
-    NewConsoleLink, NewTenant, NewToken, OpenCommand, Reservation, Submitted, TenantRow, TokenRow,
+    AlarmChange, BatchState, Closing, CommandState, Commit, GatewayRow, GatewayState, LocalWrite,
+    NewCommand, NewConsoleLink, NewTenant, NewToken, OpenCommand, Reservation, StepTaken,
+    Submitted, TenantRow, TokenRow,
 };
 pub use upkeep::{
     BlockRules, Compaction, DirtyHours, Hold, Moved, MovedRow, NewBlock, Restamp, Rolled,
@@ -126,6 +129,22 @@ pub enum StoreError {
     Stopped,
 }
 
+impl StoreError {
+    /// Whether it is about what was to be stored, and so will be the same the next time.
+    pub fn is_permanent(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let is_content = matches!(
+            error.sqlite_error_code(),
+            Some(
+                rusqlite::ErrorCode::ConstraintViolation
+                    | rusqlite::ErrorCode::TooBig
+                    | rusqlite::ErrorCode::TypeMismatch
+            )
+        );
+        is_content || matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
+    }
+}
+
 /// The operations of the cloud's store.
 ///
 /// A `SQLite` file in one data folder, or one `PostgreSQL` under many nodes; both pass one suite.
@@ -210,7 +229,7 @@ pub trait Store: Send {
     fn mark_sent(&mut self, id: &CommandId, now: UtcMillis) -> Result<bool, StoreError>;
 
     /// Says that nothing came back for a sent command; whether it was waiting.
-    fn mark_unconfirmed(&mut self, id: &CommandId) -> Result<bool, StoreError>;
+    fn mark_unconfirmed(&mut self, id: &CommandId, now: UtcMillis) -> Result<bool, StoreError>;
 
     /// Closes a command of a gateway with its outcome; whether this was the first one.
     fn close_command(
@@ -253,6 +272,28 @@ pub trait Store: Send {
 
     /// The gateways of a tenant, or of all, by name.
     fn gateways(&mut self, tenant: Option<&TenantId>) -> Result<Vec<GatewayRow>, StoreError>;
+
+    /// Says that a gateway is the one it claims to be: commands may go to it again. How often that
+    /// has been said. Without a tenant it is any gateway.
+    fn readopt(
+        &mut self,
+        tenant: Option<&TenantId>,
+        gateway: &GatewayId,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<u64, StoreError>;
+
+    /// Shuts a gateway out for good and closes its open commands; how many that were.
+    fn decommission(
+        &mut self,
+        tenant: Option<&TenantId>,
+        gateway: &GatewayId,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<usize, StoreError>;
+
+    /// Whether a gateway may be commanded: nobody doubts it, and its tenant is active.
+    fn may_command(&mut self, gateway: &GatewayId) -> Result<bool, StoreError>;
 
     /// Adds a token.
     fn add_token(&mut self, token: &NewToken, by: &str, now: UtcMillis) -> Result<(), StoreError>;

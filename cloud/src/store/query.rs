@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use fieldgate_model::{
-    AlarmState, CatalogueId, CatalogueSignal, CommandId, DeviceName, GatewayId, IdError,
-    IncarnationId, Millis, Position, Quality, SignalName, TenantId, UtcMillis, Value,
+    AlarmState, CatalogueId, CatalogueSignal, DeviceName, GatewayId, IdError, IncarnationId,
+    Millis, Position, Quality, SignalName, TenantId, UtcMillis, Value,
 };
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot};
@@ -81,6 +81,10 @@ pub struct GatewayView {
     pub epoch: u64,
     /// Its identity is in doubt.
     pub contested: bool,
+    /// Why: `twin`, `forked` or `journal_lost`.
+    pub doubt: Option<String>,
+    /// Since when it is no more.
+    pub decommissioned_at: Option<UtcMillis>,
     /// Its latest catalogue.
     pub catalogue: Option<CatalogueId>,
     /// When it introduced itself last.
@@ -226,43 +230,6 @@ pub struct AlarmView {
     pub raised_at: Option<UtcMillis>,
     /// When it returned.
     pub returned_at: Option<UtcMillis>,
-}
-
-/// A command and what became of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CommandView {
-    /// Its id.
-    pub id: CommandId,
-    /// For which gateway.
-    pub gateway: GatewayId,
-    /// The device.
-    pub device: String,
-    /// The signal.
-    pub signal: String,
-    /// The engineering value.
-    pub value: Value,
-    /// Whether it reads back.
-    pub verify: bool,
-    /// Whether it may run again after a crash.
-    pub retry_safe: bool,
-    /// Whether it writes nothing.
-    pub dry_run: bool,
-    /// Who asked.
-    pub created_by: String,
-    /// When it was accepted.
-    pub created_at: UtcMillis,
-    /// When it loses its meaning.
-    pub not_after: UtcMillis,
-    /// Where it stands.
-    pub state: CommandState,
-    /// When it was sent first.
-    pub sent_at: Option<UtcMillis>,
-    /// When it ended.
-    pub closed_at: Option<UtcMillis>,
-    /// What the device showed afterwards.
-    pub read_back: Option<Value>,
-    /// Why it failed.
-    pub reason: Option<String>,
 }
 
 /// Which alarms or commands are wanted.

@@ -2,18 +2,15 @@
 
 use std::str::FromStr;
 
-use fieldgate_model::{
-    AlarmState, Catalogue, CatalogueId, CommandId, GatewayId, TenantId, UtcMillis,
-};
+use fieldgate_model::{AlarmState, Catalogue, CatalogueId, GatewayId, TenantId, UtcMillis};
 use fieldgate_wire::v1;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::query::{
-    AlarmView, AuditView, CommandView, Credential, Filter, GatewayView, QueryError, Readers,
-    UsageView,
+    AlarmView, AuditView, Credential, Filter, GatewayView, QueryError, Readers, UsageView,
 };
-use super::{CommandState, Scopes, TenantRow, TokenRow, value_text};
+use super::{Scopes, TenantRow, TokenRow};
 
 /// Gateways, tenants or tokens in one answer: what a page of a console can show.
 pub const INVENTORY_MAX: usize = 10_000;
@@ -21,12 +18,9 @@ pub const INVENTORY_MAX: usize = 10_000;
 const GATEWAY: &str = "SELECT g.id, g.name, g.created_at, g.software, g.generation, g.epoch,
         g.contested, g.catalogue, g.last_hello_at, g.last_seen_at,
         g.data_until,
-        (SELECT count(*) FROM alarm a WHERE a.gateway = g.id AND a.state = 'active')
+        (SELECT count(*) FROM alarm a WHERE a.gateway = g.id AND a.state = 'active'),
+        g.doubt, g.decommissioned_at
     FROM gateway g WHERE g.tenant = ?1 AND";
-
-const COMMAND: &str = "SELECT id, gateway, device, signal, value, verify, retry_safe, dry_run,
-        created_by, created_at, not_after, state, sent_at, closed_at, read_back, reason
-    FROM command WHERE tenant = ?1 AND";
 
 impl Readers {
     /// Who stands behind a token with this SHA-256.
@@ -125,45 +119,6 @@ impl Readers {
         .await
     }
 
-    /// Commands of a tenant, newest first.
-    pub async fn commands(
-        &self,
-        tenant: TenantId,
-        filter: Filter,
-    ) -> Result<Vec<CommandView>, QueryError> {
-        self.read(move |connection| {
-            let sql = format!(
-                "{COMMAND} (?2 IS NULL OR gateway = ?2) AND (?3 IS NULL OR state = ?3)
-                    AND (?4 IS NULL OR (created_at, id) < (?4, ?5))
-                ORDER BY created_at DESC, id DESC LIMIT ?6"
-            );
-            let wanted = params![
-                tenant.as_str(),
-                filter.gateway.as_ref().map(GatewayId::as_str),
-                filter.command_state.map(CommandState::as_str),
-                filter.before.as_ref().map(|(at, _)| *at),
-                filter.before.as_ref().map(|(_, id)| id),
-                sql_limit(filter.limit),
-            ];
-            all(connection, &sql, wanted, command)
-        })
-        .await
-    }
-
-    /// A command of a tenant.
-    pub async fn command(
-        &self,
-        tenant: TenantId,
-        id: CommandId,
-    ) -> Result<Option<CommandView>, QueryError> {
-        self.read(move |connection| {
-            let sql = format!("{COMMAND} id = ?2");
-            let rows = all(connection, &sql, params![tenant.as_str(), id.as_str()], command)?;
-            Ok(rows.into_iter().next())
-        })
-        .await
-    }
-
     /// Usage by day and gateway, `from..to` in UTC days; of every tenant if `tenant` is `None`.
     pub async fn usage(
         &self,
@@ -244,7 +199,7 @@ pub(super) fn all<T>(
     Ok(found)
 }
 
-fn sql_limit(limit: usize) -> i64 {
+pub(super) fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
@@ -253,15 +208,15 @@ pub(super) fn number(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
 }
 
-fn damaged<T, E>(parsed: Result<T, E>, what: &'static str) -> Result<T, QueryError> {
+pub(super) fn damaged<T, E>(parsed: Result<T, E>, what: &'static str) -> Result<T, QueryError> {
     parsed.map_err(|_| QueryError::Damaged(what))
 }
 
-fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<UtcMillis>> {
+pub(super) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<UtcMillis>> {
     Ok(row.get::<_, Option<i64>>(index)?.map(UtcMillis))
 }
 
-fn text<T: FromSql>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+pub(super) fn text<T: FromSql>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
     row.get(index)
 }
 
@@ -294,6 +249,8 @@ fn gateway(row: &Row<'_>) -> rusqlite::Result<Result<GatewayView, QueryError>> {
         last_seen_at: time(row, 9)?,
         data_until: time(row, 10)?,
         active_alarms: row.get(11)?,
+        doubt: row.get(12)?,
+        decommissioned_at: time(row, 13)?,
     }))
 }
 
@@ -315,45 +272,6 @@ fn alarm(row: &Row<'_>) -> rusqlite::Result<Result<AlarmView, QueryError>> {
         message: text(row, 10)?,
         raised_at: time(row, 11)?,
         returned_at: time(row, 12)?,
-    }))
-}
-
-fn command(row: &Row<'_>) -> rusqlite::Result<Result<CommandView, QueryError>> {
-    let (id, gateway): (String, String) = (row.get(0)?, row.get(1)?);
-    let (value, state): (String, String) = (row.get(4)?, row.get(11)?);
-    let read_back: Option<String> = row.get(14)?;
-    let parsed = (|| {
-        let read_back = read_back
-            .map(|text| value_text::decode(&text).ok_or(QueryError::Damaged("value read back")));
-        Ok((
-            damaged(CommandId::new(id), "command id")?,
-            damaged(GatewayId::new(gateway), "gateway id")?,
-            value_text::decode(&value).ok_or(QueryError::Damaged("value"))?,
-            CommandState::parse(&state).ok_or(QueryError::Damaged("command state"))?,
-            read_back.transpose()?,
-        ))
-    })();
-    let (id, gateway, value, state, read_back) = match parsed {
-        Ok(parsed) => parsed,
-        Err(error) => return Ok(Err(error)),
-    };
-    Ok(Ok(CommandView {
-        id,
-        gateway,
-        device: text(row, 2)?,
-        signal: text(row, 3)?,
-        value,
-        verify: row.get(5)?,
-        retry_safe: row.get(6)?,
-        dry_run: row.get(7)?,
-        created_by: text(row, 8)?,
-        created_at: UtcMillis(row.get(9)?),
-        not_after: UtcMillis(row.get(10)?),
-        state,
-        sent_at: time(row, 12)?,
-        closed_at: time(row, 13)?,
-        read_back,
-        reason: text(row, 15)?,
     }))
 }
 

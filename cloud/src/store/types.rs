@@ -1,8 +1,8 @@
 //! What goes into the store and comes out of it, apart from the shared nouns.
 
 use fieldgate_model::{
-    AlarmTransition, BootId, CatalogueId, Command, CommandId, Cursor, Digest, Epoch, GatewayId,
-    IncarnationId, Millis, Outcome, Position, Stream, TenantId, UtcMillis,
+    AlarmTransition, BootId, CatalogueId, Command, CommandId, CommandStep, Cursor, Digest, Epoch,
+    GatewayId, IncarnationId, Millis, Outcome, Position, Stream, TenantId, UtcMillis,
 };
 
 use fieldgate_protocol::clock::Anchor;
@@ -22,6 +22,10 @@ pub struct GatewayState {
     pub boot: Option<BootId>,
     /// Its identity is in doubt.
     pub contested: bool,
+    /// How often somebody has said that it is the one it claims to be.
+    pub readopted: u64,
+    /// It is no more: nothing of it gets in.
+    pub decommissioned: bool,
     /// How far each of its streams is committed.
     pub cursors: Vec<Cursor>,
 }
@@ -37,6 +41,10 @@ pub struct Reservation {
     pub boot: BootId,
     /// Its identity is in doubt.
     pub contested: bool,
+    /// Why, in a word.
+    pub doubt: Option<&'static str>,
+    /// The readoptions that the doubt knows of: a later one is not undone by it.
+    pub readopted: u64,
     /// Name and version of its daemon.
     pub software: String,
     /// Number of its configuration.
@@ -102,6 +110,10 @@ pub struct Commit {
     pub alarms: Vec<AlarmChange>,
     /// Outcomes in it, in their order.
     pub closings: Vec<Closing>,
+    /// Steps of commands in it, in their order.
+    pub steps: Vec<StepTaken>,
+    /// What people wrote on the gateway itself.
+    pub local_writes: Vec<LocalWrite>,
     /// The batch as it came.
     pub body: Vec<u8>,
 }
@@ -111,6 +123,32 @@ pub struct Commit {
 pub struct AlarmChange {
     /// The transition.
     pub transition: AlarmTransition,
+    /// When, if UTC was known.
+    pub at: Option<UtcMillis>,
+}
+
+/// A command has come a step further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepTaken {
+    /// Which command.
+    pub command: CommandId,
+    /// How far it is.
+    pub step: CommandStep,
+    /// When, if UTC was known.
+    pub at: Option<UtcMillis>,
+}
+
+/// Somebody with access to the gateway wrote a signal there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalWrite {
+    /// The user id on the gateway.
+    pub uid: u32,
+    /// `device/signal`.
+    pub target: String,
+    /// The engineering value asked for.
+    pub value: String,
+    /// Whether the device took it.
+    pub done: bool,
     /// When, if UTC was known.
     pub at: Option<UtcMillis>,
 }
@@ -275,6 +313,10 @@ pub struct GatewayRow {
     pub software: Option<String>,
     /// Its identity is in doubt.
     pub contested: bool,
+    /// Why: `twin`, `forked` or `journal_lost`.
+    pub doubt: Option<String>,
+    /// Since when it is no more.
+    pub decommissioned_at: Option<UtcMillis>,
 }
 
 /// A token to add.

@@ -266,6 +266,8 @@ pub fn commit(of: &str, gateway: &GatewayId, batch: &Batch) -> Commit {
         events: 0,
         alarms: Vec::new(),
         closings: Vec::new(),
+        steps: Vec::new(),
+        local_writes: Vec::new(),
         body: v1::encode_batch(batch),
     }
 }

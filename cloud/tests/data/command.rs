@@ -26,7 +26,7 @@ pub(super) fn write(id: &str, not_after: UtcMillis) -> Command {
     }
 }
 
-async fn submit(world: &World, id: &str, not_after: UtcMillis) {
+pub(super) async fn submit(world: &World, id: &str, not_after: UtcMillis) {
     let command = write(id, not_after);
     let new = NewCommand { command, gateway: gateway("g1"), idempotency_key: None };
     let operation = move |store: &mut dyn Store| store.submit_command(&tenant("acme"), &new, BEGIN);

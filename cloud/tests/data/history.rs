@@ -213,6 +213,8 @@ impl History {
             events: 0,
             alarms: Vec::new(),
             closings: Vec::new(),
+            steps: Vec::new(),
+            local_writes: Vec::new(),
             body,
         };
         if let (BatchState::Readable, Content::Samples { catalogue, samples }) =

@@ -206,6 +206,10 @@ async fn garbage_and_strangers_are_counted_and_harm_nobody() {
             world.up("g1", kind, garbage).await;
         }
     }
+    // What is no batch at all is refused for good; of the rest nobody is told.
+    for _ in 0..4 {
+        world.expect(DownKind::Refuse).await;
+    }
     world.up("g1", UpKind::Batch, gateway.samples(&catalogue(), 2)).await;
     expect_ack(&mut world, 2).await;
     assert_eq!(world.metrics.ingest_rejected.get(), 3 + 4 * 5);

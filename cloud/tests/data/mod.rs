@@ -5,5 +5,6 @@ mod command;
 mod history;
 mod ingest;
 mod operator;
+mod standing;
 mod store;
 mod support;

@@ -14,12 +14,12 @@ use fieldgate_model::{
 use super::support::{BEGIN, TempDir, alarm, gateway, populated, tenant};
 
 /// Runs a test on every implementation; the folder lets it look past the trait and open again.
-fn each_store(test: impl Fn(&mut dyn Store, &TempDir)) {
+pub(super) fn each_store(test: impl Fn(&mut dyn Store, &TempDir)) {
     let folder = TempDir::new();
     test(&mut populated(&folder.database()), &folder);
 }
 
-fn batch(first: u64, next: u64) -> Commit {
+pub(super) fn batch(first: u64, next: u64) -> Commit {
     Commit {
         tenant: tenant("acme"),
         gateway: gateway("g1"),
@@ -38,11 +38,13 @@ fn batch(first: u64, next: u64) -> Commit {
         events: 0,
         alarms: Vec::new(),
         closings: Vec::new(),
+        steps: Vec::new(),
+        local_writes: Vec::new(),
         body: vec![1, 2, 3],
     }
 }
 
-fn command(id: &str, key: Option<&str>) -> NewCommand {
+pub(super) fn command(id: &str, key: Option<&str>) -> NewCommand {
     NewCommand {
         command: Command {
             id: CommandId::new(id).expect("an id"),
@@ -62,11 +64,11 @@ fn command(id: &str, key: Option<&str>) -> NewCommand {
     }
 }
 
-fn id(text: &str) -> CommandId {
+pub(super) fn id(text: &str) -> CommandId {
     CommandId::new(text).expect("an id")
 }
 
-fn state_of(folder: &TempDir, command: &str) -> String {
+pub(super) fn state_of(folder: &TempDir, command: &str) -> String {
     let connection = rusqlite::Connection::open(folder.database()).expect("the database opens");
     let sql = "SELECT state FROM command WHERE id = ?1";
     connection.query_row(sql, [command], |row| row.get(0)).expect("the command is there")
@@ -121,6 +123,8 @@ fn an_epoch_only_grows() {
             epoch: Epoch(epoch),
             boot: BootId([2; 16]),
             contested: false,
+            doubt: None,
+            readopted: 0,
             software: "fieldgate 0.1.0".into(),
             generation: 1,
         };
@@ -168,7 +172,7 @@ fn a_command_goes_through_its_states_and_its_first_outcome_wins() {
         store.submit_command(&tenant("acme"), &command("c1", None), BEGIN).expect("accepted");
         assert!(store.mark_sent(&id("c1"), BEGIN).expect("sent"));
         assert!(store.mark_sent(&id("c1"), BEGIN).expect("may go again"));
-        assert!(store.mark_unconfirmed(&id("c1")).expect("silent"));
+        assert!(store.mark_unconfirmed(&id("c1"), BEGIN).expect("silent"));
         let open = store.open_commands(&gateway("g1")).expect("read");
         assert_eq!(open.len(), 1);
         assert_eq!(open[0].state, CommandState::Unconfirmed);

@@ -151,7 +151,8 @@ impl World {
         }
     }
 
-    async fn next(&mut self) -> Down {
+    /// The next message down.
+    pub(super) async fn next(&mut self) -> Down {
         timeout(PATIENCE, self.down.recv()).await.expect("in time").expect("runs")
     }
 

@@ -196,8 +196,30 @@ pub enum Place {
 pub struct HostConfig {
     /// Name or address, without the brackets of an IPv6 one.
     pub host: String,
-    /// UDP port; 5683 by default.
+    /// UDP port; 5683 by default, 5684 with a key.
     pub port: u16,
+    /// The key for DTLS; nothing for `coap://`.
+    pub psk: Option<PskConfig>,
+}
+
+/// A key that only we and a device know, by reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PskConfig {
+    /// The name under which both know it; it is no secret.
+    pub identity: String,
+    /// Where it lies.
+    pub key: KeyPlace,
+}
+
+/// Where a key lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// In a file of its own.
+    File(PathBuf),
+    /// In a variable of the environment.
+    Environment(String),
+    /// Among the credentials that systemd hands to the service.
+    Credential(String),
 }
 
 /// `[coap]`.
@@ -205,6 +227,8 @@ pub struct HostConfig {
 pub struct CoapConfig {
     /// Where devices send what they push; nowhere by default.
     pub listen: Option<SocketAddr>,
+    /// The same with DTLS.
+    pub listen_secure: Option<SocketAddr>,
 }
 
 impl Place {
@@ -228,11 +252,12 @@ impl Place {
 impl HostConfig {
     /// Its URL, which stands for its name everywhere.
     pub fn url(&self) -> String {
-        let Self { host, port } = self;
+        let Self { host, port, psk } = self;
+        let scheme = if psk.is_some() { "coaps" } else { "coap" };
         if host.contains(':') {
-            format!("coap://[{host}]:{port}")
+            format!("{scheme}://[{host}]:{port}")
         } else {
-            format!("coap://{host}:{port}")
+            format!("{scheme}://{host}:{port}")
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::drivers::coap::Incoming;
 use crate::drivers::host::{
-    self, Endpoints, HostChannels, HostDevice, HostHandle, HostSetup, PayloadFrame, PushCounters,
-    PushDevice, PushSetup,
+    self, Endpoints, EndpointsSetup, HostChannels, HostDevice, HostHandle, HostSetup, PayloadFrame,
+    PushCounters, PushDevice, PushSetup,
 };
 use crate::drivers::{DeviceIndex, TAPPED_MAX, Tapped};
 
@@ -36,9 +36,10 @@ impl Coap {
         clock: Clock,
         tasks: &mut JoinSet<()>,
     ) -> Result<Self, PipelineError> {
+        let listens = config.coap.listen.is_some() || config.coap.listen_secure.is_some();
         let tap = broadcast::Sender::new(TAPPED_MAX);
         let (counters, pushes) = watch::channel(PushCounters::default());
-        if config.hosts.is_empty() && config.coap.listen.is_none() {
+        if config.hosts.is_empty() && !listens {
             return Ok(Self { hosts: Vec::new(), endpoints: None, tap, pushes });
         }
         let (incoming, incoming_out) = mpsc::channel::<Incoming>(INCOMING_MAX);
@@ -46,8 +47,16 @@ impl Coap {
         for (index, device) in config.devices.iter().enumerate() {
             senders.extend(PushDevice::of(index, device, config).await);
         }
-        let known = senders.iter().map(|device| device.at.ip().to_canonical()).collect();
-        let endpoints = Endpoints::open(config.coap.listen, &known, &tap, &incoming)?;
+        let mut keys = Vec::new();
+        for host in &config.hosts {
+            keys.extend(host::key_of(host).await);
+        }
+        let plain = senders.iter().filter(|device| device.identity.is_none());
+        let known = plain.filter_map(|device| Some(device.at?.ip().to_canonical())).collect();
+        let (listen, listen_secure) = (config.coap.listen, config.coap.listen_secure);
+        let setup =
+            EndpointsSetup { listen, listen_secure, known, keys, tap: &tap, incoming: &incoming };
+        let endpoints = Endpoints::open(&setup)?;
         drop(incoming);
         let mut hosts = Vec::new();
         for (place, host) in config.hosts.iter().enumerate() {
@@ -60,7 +69,7 @@ impl Coap {
             hosts.push(handle);
             tasks.spawn(host::run(setup, channels, endpoints.clone(), clock));
         }
-        if config.coap.listen.is_some() {
+        if listens {
             let (payloads, buffer) = (payloads.clone(), buffer.clone());
             let setup = PushSetup { devices: senders, payloads, buffer, counters, clock };
             tasks.spawn(host::serve(setup, incoming_out));

@@ -182,30 +182,6 @@ pub(crate) struct WriteDone {
     pub(crate) read_back: Option<serde_json::Value>,
 }
 
-/// The answer to [`Ask::ParserReload`].
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ParserReloaded {
-    pub(crate) file: String,
-    pub(crate) reloaded: bool,
-    /// Frames that were kept to compare on.
-    pub(crate) frames: usize,
-    pub(crate) compared: usize,
-    /// Frames with the same outcome.
-    pub(crate) same: usize,
-    pub(crate) differences: Vec<Difference>,
-    /// Why it was refused, or would have been.
-    pub(crate) failures: Vec<String>,
-}
-
-/// A signal whose value is another one by the new file.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Difference {
-    pub(crate) frame: String,
-    pub(crate) signal: String,
-    pub(crate) old: String,
-    pub(crate) new: String,
-}
-
 /// The answer to [`Ask::Status`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Status {
@@ -364,6 +340,12 @@ pub(crate) struct BufferStatus {
     pub(crate) unsealed: u64,
     pub(crate) dropped: u64,
     pub(crate) commits: u64,
+    /// Bytes that the whole daemon has sent towards its disks since it started.
+    #[serde(default)]
+    pub(crate) written_bytes: u64,
+    /// The same a day, at the pace so far.
+    #[serde(default)]
+    pub(crate) written_bytes_per_day: u64,
     pub(crate) failing: Option<String>,
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::message::{Difference, ParserReloaded, Refusal};
+use super::message::Refusal;
 use super::value::hex;
 use crate::config::read_parser;
 use crate::engine::{Blocks, Comparison, KeptFrame};
@@ -97,6 +97,30 @@ impl From<KeptFrame> for FrameText {
             error: kept.error,
         }
     }
+}
+
+/// How a parser's file was taken anew.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ParserReloaded {
+    pub(crate) file: String,
+    pub(crate) reloaded: bool,
+    /// Frames that were kept to compare on.
+    pub(crate) frames: usize,
+    pub(crate) compared: usize,
+    /// Frames with the same outcome.
+    pub(crate) same: usize,
+    pub(crate) differences: Vec<Difference>,
+    /// Why it was refused, or would have been.
+    pub(crate) failures: Vec<String>,
+}
+
+/// A signal whose value is another one by the new file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Difference {
+    pub(crate) frame: String,
+    pub(crate) signal: String,
+    pub(crate) old: String,
+    pub(crate) new: String,
 }
 
 /// The frames that a parser keeps, those that failed first.

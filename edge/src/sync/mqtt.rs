@@ -148,6 +148,11 @@ async fn serve(
                 continue;
             }
             Event::Incoming(Packet::SubAck(_)) => LinkEvent::Up(publisher.clone()),
+            // An old word of anybody: ours are never retained.
+            Event::Incoming(Packet::Publish(publish)) if publish.retain => {
+                tracing::warn!(topic = publish.topic, "a retained message is not for us");
+                continue;
+            }
             Event::Incoming(Packet::Publish(publish)) => match parse_down(&publish.topic) {
                 Ok((gateway, kind)) if gateway == publisher.gateway => {
                     LinkEvent::Message(kind, publish.payload.to_vec())

@@ -198,9 +198,14 @@ impl Chain for NoChain {
 }
 
 fn contested(receiver: &mut Receiver<NoChain>, doubt: Option<Doubt>) -> bool {
-    receiver.handle_hello(Hello {
+    receiver.handle_hello(hello(BootId([1; 16]), doubt));
+    welcomed(receiver).contested
+}
+
+fn hello(boot: BootId, doubt: Option<Doubt>) -> Hello {
+    Hello {
         gateway: GatewayId::new("gateway").expect("an id"),
-        boot: BootId([1; 16]),
+        boot,
         owner: None,
         burned: Epoch(0),
         heads: Vec::new(),
@@ -210,10 +215,13 @@ fn contested(receiver: &mut Receiver<NoChain>, doubt: Option<Doubt>) -> bool {
         at: NOW,
         utc: None,
         doubt,
-    });
+    }
+}
+
+fn welcomed(receiver: &mut Receiver<NoChain>) -> Welcome {
     while let Some(effect) = receiver.poll_effect() {
         if let ReceiverEffect::Welcome(welcome) = effect {
-            return welcome.contested;
+            return welcome;
         }
         receiver.handle_reserved(UtcMillis(0));
     }
@@ -258,4 +266,42 @@ fn who_waits_for_its_own_pace_is_not_stuck() {
         }
     }
     assert_eq!(sender.session(), SessionState::Live);
+}
+
+#[test]
+fn a_cloud_that_pauses_for_a_day_is_asked_with_one_batch_each_time() {
+    let mut sender = live(vec![line(Stream::Samples, 1_000_000)]);
+    let (mut now, mut sent) = (NOW, pump(&mut sender, NOW).len());
+    let day = Millis(24 * 60 * 60 * 1000);
+    while now < day {
+        sender.handle_pause(Millis::from_secs(30), now);
+        now = sender.poll_timeout().expect("the end of the pause");
+        sender.handle_timeout(now);
+        sent += pump(&mut sender, now).len();
+    }
+    // The window that was out, and then one for each half minute.
+    assert!(sent <= 12 + 2 * 60 * 24, "{sent} batches in a day");
+    ack(&mut sender, Stream::Samples, 10, now);
+    assert!(pump(&mut sender, now).len() > 1, "taken once, it goes on as before");
+}
+
+#[test]
+fn an_ack_beyond_what_is_sealed_releases_nothing_and_ends_the_name() {
+    let mut sender = live(vec![line(Stream::Samples, 10)]);
+    pump(&mut sender, NOW);
+    ack(&mut sender, Stream::Samples, 11, NOW);
+    assert_eq!(sender.poll_effect(), Some(SenderEffect::Reincarnate(LIFE)));
+    assert_eq!(sender.poll_effect(), None);
+}
+
+#[test]
+fn two_boots_that_take_turns_are_two_boxes() {
+    let instance = InstanceId::new("a").expect("an id");
+    let mut receiver = Receiver::resume(instance, NoChain, StoredGateway::default());
+    let mut contested = |boot| {
+        receiver.handle_hello(hello(BootId([boot; 16]), None));
+        welcomed(&mut receiver).contested
+    };
+    assert_eq!([1, 1, 2, 2].map(&mut contested), [false; 4], "a restart is none");
+    assert!(contested(1), "a boot that was over speaks again");
 }

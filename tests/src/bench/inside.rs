@@ -74,7 +74,7 @@ impl Inside {
             instance: InstanceId::new("bench")?,
             writer: writer.clone(),
             down: down_in,
-            live,
+            live: live.clone(),
             commands,
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
@@ -85,6 +85,7 @@ impl Inside {
             writer: writer.clone(),
             blocks: BlockRules::default(),
             rollups: RollupRules::default(),
+            live,
             metrics,
             clock,
         };

@@ -26,6 +26,7 @@ mod rate;
 mod raw_rows;
 mod rig;
 mod stored;
+mod sync;
 
 use std::io::Write;
 use std::time::Duration;
@@ -44,6 +45,7 @@ use crate::harness::duration;
                   tests/bench rate\n  tests/bench dead\n  tests/bench ingest --for 1m\n  \
                   tests/bench query\n  tests/bench idle --for 1m\n  tests/bench coap\n  \
                   tests/bench coap-observe --for 10s\n  \
+                  tests/bench sync\n  \
                   tests/bench parse --for 10s"
 )]
 pub struct Options {
@@ -99,6 +101,12 @@ enum Work {
         #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=4_000))]
         gateways: u16,
     },
+    /// A backlog on its way into the cloud: samples a second, their cost, commands meanwhile
+    Sync {
+        /// Samples of the backlog.
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(20_000..))]
+        samples: u64,
+    },
 }
 
 /// Runs the chosen benchmark and prints its figures.
@@ -114,6 +122,7 @@ pub fn run(options: &Options) -> Result<()> {
         Work::Ingest { gateways } => ingest::run(gateways.into(), options.length)?,
         Work::Query => query::run()?,
         Work::Idle { gateways } => idle::run(gateways.into(), options.length)?,
+        Work::Sync { samples } => sync::run(samples)?,
     };
     print(&figures, options.json)
 }

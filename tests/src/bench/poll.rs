@@ -74,7 +74,7 @@ pub(super) fn run(devices: u16, length: Duration) -> Result<Value> {
     }))
 }
 
-fn profile() -> Result<String> {
+pub(super) fn profile() -> Result<String> {
     let mut out = String::from(
         "[profile]\nname = \"bench-meter\"\nversion = 1\ntitle = \"Benchmark\"\nsource = \"the rig\"\n",
     );

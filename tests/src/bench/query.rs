@@ -127,6 +127,7 @@ fn commit(sealer: &mut Sealer) -> Result<Commit> {
         anyhow::bail!("a batch of samples");
     };
     let times = || samples.iter().map(|sample| sample.at);
+    let mono = times().min().zip(times().max());
     Ok(Commit {
         tenant: TenantId::new("bench")?,
         gateway: sealer.id.clone(),
@@ -136,12 +137,17 @@ fn commit(sealer: &mut Sealer) -> Result<Commit> {
         next: batch.next,
         chain: batch.chain,
         catalogue: Some(*catalogue),
-        span: times().min().zip(times().max()).map(|(from, to)| (BEGIN + from, BEGIN + to)),
+        boot: batch.boot,
+        mono,
+        span: mono.map(|(from, to)| (BEGIN + from, BEGIN + to)),
+        anchors: Vec::new(),
         state: BatchState::Readable,
         samples: samples.len() as u64,
         events: 0,
         alarms: Vec::new(),
         closings: Vec::new(),
+        steps: Vec::new(),
+        local_writes: Vec::new(),
         body,
     })
 }

@@ -25,7 +25,11 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// Starts one on a free loopback port, open to everybody.
     pub fn start(folder: &Path) -> Result<Self> {
-        let port = free_port()?;
+        Self::start_on(folder, free_port()?)
+    }
+
+    /// Starts one on this loopback port, open to everybody.
+    pub fn start_on(folder: &Path, port: u16) -> Result<Self> {
         let config = folder.join("mosquitto.conf");
         let text = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest stderr\n"

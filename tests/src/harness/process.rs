@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::wait::until;
 
@@ -136,6 +136,16 @@ impl Process {
     /// `kill -9`, and its end.
     pub fn kill(&mut self) -> Result<()> {
         self.child.kill().with_context(|| format!("cannot kill `{}`", self.name))?;
+        self.child.wait().context("cannot wait for a child")?;
+        Ok(())
+    }
+
+    /// `kill -9` of it and its children, and its end.
+    pub fn kill_group(&mut self) -> Result<()> {
+        if self.is_running() {
+            kill_process_group(self.pid()?, Signal::KILL)
+                .with_context(|| format!("cannot kill the group of `{}`", self.name))?;
+        }
         self.child.wait().context("cannot wait for a child")?;
         Ok(())
     }

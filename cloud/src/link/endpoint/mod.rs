@@ -87,6 +87,9 @@ pub struct Limits {
     pub failures_max: u32,
     /// Events that may wait for the one that takes them in.
     pub events_max: usize,
+    /// Connections on their way to an accepted CONNECT; more wait in the kernel, and their time for
+    /// it does not run meanwhile.
+    pub pending_max: usize,
 }
 
 impl Default for Limits {
@@ -103,6 +106,9 @@ impl Default for Limits {
             // Many gateways may share one address; 256 bits are not guessed at 30 a minute.
             failures_max: 30,
             events_max: EVENTS_MAX,
+            // A thousand gateways that return together are handshakes for seconds; all at once, all
+            // of them would run out of time together.
+            pending_max: 256,
         }
     }
 }
@@ -140,6 +146,8 @@ pub struct Endpoint {
     live_by_task: HashMap<task::Id, Live>,
     slot_by_gateway: BTreeMap<GatewayId, Slot>,
     failures: PeerFailures,
+    /// Connections that are not any gateway's yet.
+    pending: usize,
 }
 
 /// What wakes the endpoint's task.
@@ -182,6 +190,7 @@ impl Endpoint {
             live_by_task: HashMap::new(),
             slot_by_gateway: BTreeMap::new(),
             failures: PeerFailures::new(limits.failures_max),
+            pending: 0,
         };
         Ok((endpoint, LinkHandle { events: events_out, down: down_in }))
     }
@@ -205,11 +214,12 @@ impl Endpoint {
 
     /// The next thing to act on, `None` for the end.
     async fn wait(&mut self) -> Option<Woken> {
+        let has_room = self.pending < self.context.limits.pending_max;
         let Self { tls, plain, logins, down, connections, .. } = self;
         let (tls, acceptor) = tls.as_ref().map(|(tls, acceptor)| (tls, acceptor.clone())).unzip();
         tokio::select! {
-            (stream, peer) = accept(tls) => Some(Woken::Accepted(stream, peer, acceptor)),
-            (stream, peer) = accept(plain.as_ref()) => Some(Woken::Accepted(stream, peer, None)),
+            (stream, peer) = accept(tls), if has_room => Some(Woken::Accepted(stream, peer, acceptor)),
+            (stream, peer) = accept(plain.as_ref()), if has_room => Some(Woken::Accepted(stream, peer, None)),
             Some(login) = logins.recv() => Some(Woken::Login(login)),
             next = down.recv() => next.map(Woken::Down),
             Some(ended) = connections.join_next_with_id() => Some(Woken::Ended(ended)),
@@ -242,6 +252,7 @@ impl Endpoint {
             return metrics.count_refused(Refusal::PeerBlocked);
         }
         metrics.count_open();
+        self.pending += 1;
         let context = Arc::clone(&self.context);
         let abort = self.connections.spawn(open_stream(stream, acceptor, context));
         self.live_by_task.insert(abort.id(), Live { peer, abort, gateway: None });
@@ -267,6 +278,7 @@ impl Endpoint {
         let (down, down_out) = mpsc::channel(CONNECTION_DOWNS_MAX);
         if login.reply.send(down_out).is_ok() {
             live.gateway = Some(login.gateway.clone());
+            self.pending -= 1;
             let slot = Slot { task: login.task, down, successor: None };
             self.slot_by_gateway.insert(login.gateway, slot);
         }
@@ -302,6 +314,7 @@ impl Endpoint {
             }
         }
         let Some(gateway) = gateway else {
+            self.pending -= 1;
             return;
         };
         let slot = self.slot_by_gateway.remove(&gateway);

@@ -90,8 +90,9 @@ pub(super) fn gateway_secret(
     connection: &Connection,
     gateway: &GatewayId,
 ) -> Result<Option<[u8; 32]>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT secret_hash FROM gateway WHERE id = ?1")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT secret_hash FROM gateway WHERE id = ?1 AND decommissioned_at IS NULL",
+    )?;
     Ok(statement.query_row(params![gateway.as_str()], |row| row.get(0)).optional()?)
 }
 
@@ -111,6 +112,8 @@ pub(super) fn gateways(
             last_seen_at: time(row, "last_seen_at")?,
             software: row.get("software")?,
             contested: row.get("contested")?,
+            doubt: row.get("doubt")?,
+            decommissioned_at: time(row, "decommissioned_at")?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

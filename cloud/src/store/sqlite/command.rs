@@ -10,6 +10,7 @@ use fieldgate_model::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::gateway;
 use super::rows::{Change, audit, damaged, id, not_found, tenant_of, time};
 use crate::store::{
     Closing, CommandState, NewCommand, OpenCommand, StoreError, Submitted, value_text,
@@ -28,6 +29,7 @@ pub(super) fn submit(
     if tenant_of(&transaction, &new.gateway)?.as_ref() != Some(tenant) {
         return Err(not_found("gateway", new.gateway.as_str()));
     }
+    gateway::require_in_service(&transaction, &new.gateway)?;
     if let Some(key) = &new.idempotency_key
         && let Some(submitted) = replay(&transaction, tenant, new, key)?
     {
@@ -198,7 +200,10 @@ pub(super) fn mark_sent(
     let changed = connection
         .prepare_cached(
             "UPDATE command SET state = 'sent', sent_at = coalesce(sent_at, ?2)
-             WHERE id = ?1 AND state IN ('accepted', 'sent')",
+             WHERE id = ?1 AND state IN ('accepted', 'sent')
+                 AND EXISTS (SELECT 1 FROM gateway g JOIN tenant t ON t.id = g.tenant
+                             WHERE g.id = command.gateway AND g.contested = 0
+                                 AND g.decommissioned_at IS NULL AND t.suspended_at IS NULL)",
         )?
         .execute(params![id.as_str(), now.0])?;
     Ok(changed == 1)
@@ -207,12 +212,14 @@ pub(super) fn mark_sent(
 pub(super) fn mark_unconfirmed(
     connection: &Connection,
     id: &CommandId,
+    now: UtcMillis,
 ) -> Result<bool, StoreError> {
     let changed = connection
         .prepare_cached(
-            "UPDATE command SET state = 'unconfirmed' WHERE id = ?1 AND state = 'sent'",
+            "UPDATE command SET state = 'unconfirmed', unconfirmed_at = ?2
+             WHERE id = ?1 AND state = 'sent'",
         )?
-        .execute(params![id.as_str()])?;
+        .execute(params![id.as_str(), now.0])?;
     Ok(changed == 1)
 }
 

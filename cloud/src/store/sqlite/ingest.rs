@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldgate_model::{
-    AlarmState, BootId, CatalogueId, Cursor, Digest, Epoch, GatewayId, IncarnationId, Position,
-    Stream, TenantId, UtcMillis,
+    BootId, CatalogueId, Cursor, Digest, Epoch, GatewayId, IncarnationId, Position, Stream,
+    TenantId, UtcMillis,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{count, damaged, id, not_found, number};
-use super::{anchors, command, rollups};
+use super::{anchors, command, project, rollups};
 use crate::store::rollup::HOUR_MS;
-use crate::store::{AlarmChange, BatchState, Commit, GatewayState, Reservation, StoreError};
+use crate::store::{BatchState, Commit, GatewayState, Reservation, StoreError};
 
 /// Catalogues of one gateway: they change with its configuration, not with its days, so more come
 /// from a gateway that is broken, and its batches wait with it.
@@ -25,7 +25,7 @@ pub(super) fn gateway(
     gateway: &GatewayId,
 ) -> Result<Option<GatewayState>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT tenant, epoch, boot, contested,
+        "SELECT tenant, epoch, boot, contested, readopted, decommissioned_at IS NOT NULL AS gone,
                 (SELECT suspended_at IS NOT NULL FROM tenant WHERE id = gateway.tenant) AS suspended
          FROM gateway WHERE id = ?1",
     )?;
@@ -36,6 +36,8 @@ pub(super) fn gateway(
             epoch: Epoch(number(row, "epoch")?),
             boot: row.get::<_, Option<[u8; 16]>>("boot")?.map(BootId),
             contested: row.get("contested")?,
+            readopted: number(row, "readopted")?,
+            decommissioned: row.get("gone")?,
             cursors: Vec::new(),
         })
     });
@@ -67,8 +69,10 @@ pub(super) fn reserve(
     let changed = connection
         .prepare_cached(
             "UPDATE gateway
-             SET epoch = max(epoch, ?2), boot = ?3, contested = ?4, software = ?5, generation = ?6,
-                 last_hello_at = ?7, last_seen_at = ?7
+             SET epoch = max(epoch, ?2), boot = ?3, software = ?5, generation = ?6,
+                 last_hello_at = ?7, last_seen_at = ?7,
+                 contested = CASE WHEN readopted <= ?8 THEN ?4 ELSE contested END,
+                 doubt = CASE WHEN readopted <= ?8 THEN ?9 ELSE doubt END
              WHERE id = ?1",
         )?
         .execute(params![
@@ -78,7 +82,9 @@ pub(super) fn reserve(
             reservation.contested,
             reservation.software,
             count(reservation.generation),
-            now.0
+            now.0,
+            count(reservation.readopted),
+            reservation.doubt
         ])?;
     if changed == 0 {
         return Err(not_found("gateway", reservation.gateway.as_str()));
@@ -102,7 +108,13 @@ pub(super) fn commit(
             advance(&transaction, commit, now)?;
             book(&transaction, commit, now)?;
             for change in &commit.alarms {
-                project(&transaction, commit, change)?;
+                project::alarm(&transaction, commit, change)?;
+            }
+            for taken in &commit.steps {
+                project::step(&transaction, commit, taken, now)?;
+            }
+            for write in &commit.local_writes {
+                project::local_write(&transaction, commit, write, now)?;
             }
             for closing in &commit.closings {
                 command::close(&transaction, &commit.gateway, closing, now)?;
@@ -247,55 +259,6 @@ fn book(connection: &Connection, commit: &Commit, now: UtcMillis) -> Result<(), 
             count(commit.samples),
             count(commit.events),
             i64::try_from(commit.body.len()).unwrap_or(i64::MAX)
-        ])?;
-    Ok(())
-}
-
-/// Brings the alarm's row up to this transition, if it is not further already.
-fn project(
-    connection: &Connection,
-    commit: &Commit,
-    change: &AlarmChange,
-) -> Result<(), StoreError> {
-    let transition = &change.transition;
-    let at = change.at.map(|at| at.0);
-    let (raised_at, returned_at) = match transition.state {
-        AlarmState::Active => (at, None),
-        AlarmState::Normal => (None, at),
-    };
-    connection
-        .prepare_cached(
-            "INSERT INTO alarm (tenant, gateway, device, alarm, occurrence, transition, state,
-                                severity, signal, value, limit_value, message, raised_at,
-                                returned_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-             ON CONFLICT (gateway, device, alarm, occurrence) DO UPDATE SET
-                 transition = excluded.transition,
-                 state = excluded.state,
-                 severity = excluded.severity,
-                 signal = excluded.signal,
-                 value = excluded.value,
-                 limit_value = excluded.limit_value,
-                 message = excluded.message,
-                 raised_at = coalesce(excluded.raised_at, alarm.raised_at),
-                 returned_at = coalesce(excluded.returned_at, alarm.returned_at)
-             WHERE alarm.transition < excluded.transition",
-        )?
-        .execute(params![
-            commit.tenant.as_str(),
-            commit.gateway.as_str(),
-            transition.key.device.as_str(),
-            transition.key.alarm.as_str(),
-            count(transition.occurrence),
-            count(transition.transition),
-            transition.state.as_str(),
-            transition.severity.as_str(),
-            transition.signal.as_str(),
-            transition.value,
-            transition.limit,
-            transition.message,
-            raised_at,
-            returned_at
         ])?;
     Ok(())
 }

@@ -4,7 +4,9 @@ mod admin;
 pub(super) mod anchors;
 mod blocks;
 mod command;
+mod gateway;
 mod ingest;
+mod project;
 mod rollups;
 mod rows;
 mod schema;
@@ -130,8 +132,8 @@ impl Store for SqliteStore {
         command::mark_sent(&self.connection, id, now)
     }
 
-    fn mark_unconfirmed(&mut self, id: &CommandId) -> Result<bool, StoreError> {
-        command::mark_unconfirmed(&self.connection, id)
+    fn mark_unconfirmed(&mut self, id: &CommandId, now: UtcMillis) -> Result<bool, StoreError> {
+        command::mark_unconfirmed(&self.connection, id, now)
     }
 
     fn close_command(
@@ -180,6 +182,30 @@ impl Store for SqliteStore {
 
     fn gateways(&mut self, tenant: Option<&TenantId>) -> Result<Vec<GatewayRow>, StoreError> {
         admin::gateways(&self.connection, tenant)
+    }
+
+    fn readopt(
+        &mut self,
+        tenant: Option<&TenantId>,
+        gateway: &GatewayId,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<u64, StoreError> {
+        gateway::readopt(&mut self.connection, tenant, gateway, by, now)
+    }
+
+    fn decommission(
+        &mut self,
+        tenant: Option<&TenantId>,
+        gateway: &GatewayId,
+        by: &str,
+        now: UtcMillis,
+    ) -> Result<usize, StoreError> {
+        gateway::decommission(&mut self.connection, tenant, gateway, by, now)
+    }
+
+    fn may_command(&mut self, gateway: &GatewayId) -> Result<bool, StoreError> {
+        gateway::may_command(&self.connection, gateway)
     }
 
     fn add_token(&mut self, token: &NewToken, by: &str, now: UtcMillis) -> Result<(), StoreError> {

@@ -7,7 +7,8 @@ use super::super::ask::Daemon;
 use super::super::failure::{Exit, Failure};
 use super::super::format::table;
 use super::super::screen::{self, Talk};
-use crate::socket::message::{Ask, Difference, ParserReloaded};
+use crate::socket::message::Ask;
+use crate::socket::parsers::{Difference, ParserReloaded};
 
 /// Asks for it, shows what differs, and ends with a finding if it was refused.
 pub(super) fn reload(

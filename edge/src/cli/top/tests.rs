@@ -33,7 +33,6 @@ fn signal(number: usize) -> SignalNow {
 
 fn status(devices: Vec<DeviceStatus>) -> Status {
     Status {
-        coap: None,
         gateway: "x".to_owned(),
         software: "0".to_owned(),
         uptime_ms: 61_000,
@@ -53,6 +52,8 @@ fn status(devices: Vec<DeviceStatus>) -> Status {
             unsealed: 0,
             dropped: 0,
             commits: 0,
+            written_bytes: 0,
+            written_bytes_per_day: 0,
             failing: None,
         },
         cloud: CloudStatus {

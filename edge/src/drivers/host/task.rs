@@ -267,11 +267,11 @@ impl Host {
         let its = &self.slots[slot];
         let (patience, news) = (its.timeout, self.news.clone());
         let request = its.ask_of(resource).request(now + patience);
-        let endpoints = self.endpoints.clone();
+        let (endpoints, is_secure) = (self.endpoints.clone(), self.config.psk.is_some());
         let Some(peer) = self.peer else { return };
         self.observations.spawn(async move {
             let lost = |why: String| Said::Lost { can_be_observed: true, why };
-            let begun = match endpoints.to(peer) {
+            let begun = match endpoints.to(peer, is_secure) {
                 Some(endpoint) => endpoint.observe(peer, request, patience).await,
                 None => return,
             };

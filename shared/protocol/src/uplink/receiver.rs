@@ -253,9 +253,9 @@ impl<C: Chain> Receiver<C> {
     }
 
     /// The store will never take this batch: it, and what follows it, is as if it had not arrived.
-    pub fn handle_rejected(&mut self, head: &BatchHead) {
-        if let Some(line) = self.lines.get_mut(&(head.incarnation, head.stream)) {
-            line.storing.retain(|storing| storing.first < head.first);
+    pub fn handle_rejected(&mut self, incarnation: IncarnationId, stream: Stream, first: Position) {
+        if let Some(line) = self.lines.get_mut(&(incarnation, stream)) {
+            line.storing.retain(|storing| storing.first < first);
         }
     }
 

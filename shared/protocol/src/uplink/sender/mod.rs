@@ -60,6 +60,8 @@ pub struct Sender {
     samples_at: Option<Millis>,
     /// Batches that were refused once too often.
     set_aside: u64,
+    /// The owner has asked for silence and taken nothing since: one batch asks whether it does.
+    probes: bool,
     effects: VecDeque<SenderEffect>,
 }
 
@@ -77,6 +79,7 @@ impl Sender {
             pace: Pace::new(RATE),
             samples_at: None,
             set_aside: 0,
+            probes: false,
             effects: VecDeque::new(),
         };
         sender.handle_lines(held);
@@ -242,6 +245,7 @@ impl Sender {
         }
         if line.committed < committed {
             line.advance(committed, now);
+            self.probes = false;
             self.heard(now);
         }
         self.release(incarnation, stream, releasable);
@@ -282,6 +286,7 @@ impl Sender {
         if self.is_live() {
             self.rewind();
             self.waiting_since = None;
+            self.probes = true;
             self.session = Session::Paused { until: now + retry_after.min(PAUSE_MAX) };
         }
     }

@@ -80,6 +80,7 @@ impl Sender {
         }
         let in_flight: usize = self.lines.iter().map(|line| line.in_flight.len()).sum();
         let room = |stream| match stream {
+            _ if self.probes => in_flight == 0,
             Stream::Outcomes | Stream::Events => in_flight < WINDOW,
             Stream::Samples => in_flight < WINDOW - WINDOW_RESERVE,
         };
