@@ -45,7 +45,7 @@ impl RawLoop {
         Ok(Self(peer("libcoap_loop", "coap-3-notls")?))
     }
 
-    /// Our endpoint: `edge/examples/coap_loop.rs`, which `tests/bench` builds.
+    /// Our endpoint: `edge/examples/coap_loop/`, which `tests/bench` builds.
     pub(super) fn endpoint() -> Result<Self> {
         Ok(Self(binary("examples/coap_loop")?))
     }

@@ -27,18 +27,19 @@ fn main() -> Result<()> {
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().context("not a port")?));
     let seconds = seconds.parse().context("not a number of seconds")?;
     let length = Duration::try_from_secs_f64(seconds).context("not a time")?;
-    // One thread, as the daemon has.
+    // One thread and a task on it, as in the daemon.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(ask(server, path, length))
+    let asking = ask(server, path.clone(), length);
+    runtime.block_on(async { tokio::spawn(asking).await.context("the loop broke off")? })
 }
 
-async fn ask(server: SocketAddr, path: &str, length: Duration) -> Result<()> {
+async fn ask(server: SocketAddr, path: String, length: Duration) -> Result<()> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let endpoint = Endpoint::open(EndpointOptions::new("loop", any), None)?;
     let (mut requests, mut failed) = (0_u64, 0_u64);
     let (started, cpu) = (Instant::now(), cpu_us());
     while started.elapsed() < length {
-        let request = CoapRequest::get([path], Clock.now() + ANSWER_AT_MOST);
+        let request = CoapRequest::get([path.as_str()], Clock.now() + ANSWER_AT_MOST);
         let answer = endpoint.request(server, request).await;
         requests += 1;
         failed += u64::from(!answer.is_ok_and(|answer| answer.code.is_success()));
