@@ -64,7 +64,6 @@ fn status(devices: Vec<DeviceStatus>) -> Status {
             backlog: 0,
             acked_at: None,
         },
-        coap: None,
         clock: ClockNow { system: "believed".to_owned(), utc: None, steps: 0 },
     }
 }
