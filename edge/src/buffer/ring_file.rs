@@ -66,8 +66,15 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) => return Err(error),
     };
     let mut bytes = Vec::new();
-    file.take(BYTES_MAX).read_to_end(&mut bytes)?;
+    (&file).take(BYTES_MAX).read_to_end(&mut bytes)?;
+    forget(&file)?;
     Ok(Some(bytes))
+}
+
+/// Lets the kernel forget what it has cached. What is read or written at once it caches in pages of
+/// up to two megabytes, and counts all of one as written with each block that is written into it.
+fn forget(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
 }
 
 impl RingFile {
@@ -83,7 +90,11 @@ impl RingFile {
         // Written whole before it is in place, so that there is never half a ring.
         let beside = with(path, ".new");
         let written = File::create(&beside)
-            .and_then(|mut file| file.write_all(&image).and_then(|()| file.sync_all()))
+            .and_then(|mut file| {
+                file.write_all(&image)?;
+                file.sync_all()?;
+                forget(&file)
+            })
             .and_then(|()| fs::rename(&beside, path));
         if let Err(error) = written {
             // Half a ring would only take the room that others need now.

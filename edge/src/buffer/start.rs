@@ -321,6 +321,7 @@ fn join(
         options: options.clone(),
         file: Some(file),
         ring,
+        renewed_at: None,
         pair,
         newest,
         sealed_through: newest,

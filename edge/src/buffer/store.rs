@@ -50,6 +50,8 @@ pub(super) struct Store {
     pub(super) file: Option<BufferFile>,
     /// `None` after a failure, until the database has everything and a new one could be made.
     pub(super) ring: Option<RingFile>,
+    /// When the ring was made last, or could not be.
+    pub(super) renewed_at: Option<Millis>,
     pub(super) ballast: Ballast,
     pub(super) pair: PairId,
     pub(super) current: IncarnationId,

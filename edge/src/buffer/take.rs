@@ -27,6 +27,8 @@ const WAITING_BYTES_MAX: usize = 512 * 1024;
 /// How long a sealed batch may wait for the database. It is durable in the ring; this bounds what a
 /// lost ring takes along.
 const TAKE_EVERY: Millis = Millis::from_secs(600);
+/// How often a ring is made anew where there is none: each time its whole size is written.
+const RENEW_EVERY: Millis = Millis::from_secs(60);
 
 impl Store {
     /// Whether the database should take what waits.
@@ -34,7 +36,7 @@ impl Store {
         let waiting: usize = self.sealed.iter().map(|kept| kept.body.len()).sum();
         let waits = !self.sealed.is_empty() || !self.releases.is_empty();
         !self.is_announced
-            || self.ring.as_ref().is_none_or(RingFile::is_half_full)
+            || self.ring.as_ref().map_or(self.may_renew(now), RingFile::is_half_full)
             || WAITING_BYTES_MAX <= waiting
             || waits && TAKE_EVERY <= now.since(self.taken_at)
     }
@@ -154,8 +156,17 @@ impl Store {
         }
     }
 
+    /// Whether it is time to try and make a ring.
+    fn may_renew(&self, now: Millis) -> bool {
+        self.renewed_at.is_none_or(|at| RENEW_EVERY <= now.since(at))
+    }
+
     /// A ring for what comes next, once the database has everything.
     fn renew_ring(&mut self, moment: &Moment) -> Result<(), StoreError> {
+        if !self.may_renew(moment.at) {
+            return Ok(());
+        }
+        self.renewed_at = Some(moment.at);
         self.reload_lines()?;
         let path = self.options.folder.join(super::RING);
         let Moment { boot, at, utc_offset, catalogue: _ } = *moment;
