@@ -50,6 +50,9 @@ struct Task {
     parser_errors: BTreeMap<DeviceIndex, String>,
     skipped: u64,
     duplicates: u64,
+    /// What the buffer's thread had no time for: a disk may take half a minute for one sync, and
+    /// alarms do not wait for it.
+    backlog: Intake,
     buffer: Buffer,
     clock: Clock,
 }
@@ -122,17 +125,20 @@ pub async fn run(
                 }
                 continue;
             }
-            Wake::Parsed(None) => return Ok(()),
+            Wake::Parsed(None) => {
+                task.finish(Found::default(), None, None).await;
+                return Ok(());
+            }
             Wake::Request(request) => task.handle_request(request),
             Wake::Alarm => task.handle_alarms(),
             Wake::Flush => {
-                if let Err(error) = task.buffer.tick().await {
+                if let Err(error) = task.flush().await {
                     tracing::error!(%error, "the buffer cannot flush");
                 }
                 continue;
             }
         };
-        if let Err(error) = task.store(found).await {
+        if let Err(error) = task.offer(found) {
             tracing::error!(%error, "samples are lost");
         }
     }
@@ -174,6 +180,7 @@ impl Task {
             parser_errors,
             skipped: 0,
             duplicates: 0,
+            backlog: Intake::default(),
             buffer,
             clock: setup.clock,
         })
@@ -233,7 +240,7 @@ impl Task {
 
     /// Stores what was found, and tells whoever waits for that.
     async fn finish(
-        &self,
+        &mut self,
         found: Found,
         taken: Option<oneshot::Sender<Taken>>,
         refused: Option<String>,
@@ -340,7 +347,32 @@ impl Task {
         }
     }
 
-    async fn store(&self, found: Found) -> Result<(), BufferError> {
+    /// Gives the buffer what was found, and waits until it has it.
+    async fn store(&mut self, found: Found) -> Result<(), BufferError> {
+        self.keep(found);
+        if self.backlog.is_empty() {
+            return Ok(());
+        }
+        self.buffer.append(std::mem::take(&mut self.backlog)).await
+    }
+
+    /// Gives the buffer what was found if it has time, else keeps it.
+    fn offer(&mut self, found: Found) -> Result<(), BufferError> {
+        self.keep(found);
+        if !self.backlog.is_empty() {
+            let left = self.buffer.try_append(std::mem::take(&mut self.backlog))?;
+            self.backlog = left.unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), BufferError> {
+        self.offer(Found::default())?;
+        // A tick more would find the thread as busy.
+        if self.buffer.is_free() { self.buffer.tick().await } else { Ok(()) }
+    }
+
+    fn keep(&mut self, found: Found) {
         let Found { samples, transitions, alarms, mut events, maps, .. } = found;
         let at = self.clock.now();
         for transition in transitions {
@@ -352,10 +384,8 @@ impl Task {
             );
             events.push(EventRecord { at, event: Event::Alarm(transition) });
         }
-        if samples.is_empty() && events.is_empty() && maps.is_empty() {
-            return Ok(());
-        }
-        self.buffer.append(Intake { samples, events, alarms, maps, ..Intake::default() }).await
+        let found = Intake { samples, events, alarms, maps, ..Intake::default() };
+        self.skipped += self.backlog.extend(found);
     }
 }
 

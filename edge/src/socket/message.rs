@@ -340,6 +340,12 @@ pub(crate) struct BufferStatus {
     pub(crate) unsealed: u64,
     pub(crate) dropped: u64,
     pub(crate) commits: u64,
+    /// Bytes that the whole daemon has sent towards its disks since it started.
+    #[serde(default)]
+    pub(crate) written_bytes: u64,
+    /// The same a day, at the pace so far.
+    #[serde(default)]
+    pub(crate) written_bytes_per_day: u64,
     pub(crate) failing: Option<String>,
 }
 

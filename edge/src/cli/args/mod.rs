@@ -17,6 +17,8 @@ pub(super) use self::parser::{
     ParserBenchArgs, ParserReloadArgs, ParserReplayArgs, ParserTestArgs, ParserVerb,
 };
 use self::simulate::SimulateArgs;
+use super::buffer::BufferVerb;
+use super::history::HistoryArgs;
 use super::plan::PlanArgs;
 use super::profile::args::ProfileVerb;
 use crate::config::parse_duration;
@@ -43,7 +45,8 @@ const TOP_EXAMPLES: &str = "\
 By what you are at:
   find out         scan, decode, read, trace
   describe         profile, parser, check, plan
-  run and look     run, status, top, watch, explain, write, sync, command
+  run and look     run, status, top, watch, history, buffer, explain, write, sync,
+                   command
   rehearse         simulate
 
 Examples:
@@ -222,6 +225,26 @@ Examples:
     Profile {
         #[command(subcommand)]
         verb: ProfileVerb,
+    },
+    /// Show what the gateway holds of a device, sent or not
+    #[command(after_help = "\
+Examples:
+  fieldgate history main-meter --last '10 min'
+  fieldgate history main-meter/voltage_l1 --last '1 h' --csv > voltage.csv
+  fieldgate history main-meter --json | jq -c '[.at, .value]'
+
+Read from the buffer's files, whether the gateway runs or not. Minutes that had to give way show
+their mean, smallest and greatest value.")]
+    History(HistoryArgs),
+    /// Look into the buffer: what it holds, whether it is sound, what can be saved of a damaged one
+    #[command(after_help = "\
+Examples:
+  fieldgate buffer stat
+  fieldgate buffer verify
+  fieldgate buffer salvage buffer.db.damaged-0 > salvaged.ndjson")]
+    Buffer {
+        #[command(subcommand)]
+        verb: BufferVerb,
     },
     /// Print completions for a shell
     #[command(after_help = "\
