@@ -32,6 +32,7 @@ function range() {
   return [to / 1000 - minutes * 60, to / 1000];
 }
 function clock(seconds, step) {
+  if (step >= 43200) return new Date(seconds * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
   const options = { hour: "2-digit", minute: "2-digit" };
   if (step < 60) options.second = "2-digit";
   return new Date(seconds * 1000).toLocaleTimeString("en-GB", options);

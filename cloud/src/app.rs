@@ -177,7 +177,8 @@ pub async fn serve(
         "ingest"
     });
 
-    let upkeep = upkeep(&database, writer.clone(), Arc::clone(&metrics), clock.clone())?;
+    let upkeep =
+        upkeep(&database, writer.clone(), live.clone(), Arc::clone(&metrics), clock.clone())?;
     tasks.spawn(until_stopped("upkeep", upkeep.run(), stopped.clone()));
 
     let listener = TcpListener::bind(options.http)
@@ -214,12 +215,13 @@ pub async fn serve(
 fn upkeep(
     database: &Path,
     writer: Writer,
+    live: Live,
     metrics: Arc<Metrics>,
     clock: Clock,
 ) -> Result<Upkeep, ServeError> {
     let readers = Readers::open(database, 1).map_err(ServeError::Readers)?;
     let (blocks, rollups) = (BlockRules::default(), RollupRules::default());
-    Ok(Upkeep { readers, writer, blocks, rollups, metrics, clock })
+    Ok(Upkeep { readers, writer, blocks, rollups, live, metrics, clock })
 }
 
 /// Runs a task that does not end by itself.

@@ -73,6 +73,8 @@ pub struct LiveNews {
     pub alarms: Vec<AlarmTransition>,
     /// They are not committed yet.
     pub provisional: bool,
+    /// Times in its history have changed: whoever shows it reads it again.
+    pub restamped: bool,
 }
 
 type Newest = BTreeMap<SignalKey, Arc<LiveSample>>;
@@ -138,7 +140,17 @@ impl Live {
         }
         let LiveUpdate { gateway, alarms, provisional, .. } = update;
         // Fails only if nobody looks.
-        drop(self.shared.news.send(Arc::new(LiveNews { gateway, samples, alarms, provisional })));
+        let restamped = false;
+        let news = LiveNews { gateway, samples, alarms, provisional, restamped };
+        drop(self.shared.news.send(Arc::new(news)));
+    }
+
+    /// Tells that times in a gateway's history have changed.
+    pub fn restamped(&self, gateway: &GatewayId) {
+        let (gateway, samples, alarms) = (gateway.clone(), Vec::new(), Vec::new());
+        let news = LiveNews { gateway, samples, alarms, provisional: false, restamped: true };
+        // Fails only if nobody looks.
+        drop(self.shared.news.send(Arc::new(news)));
     }
 
     /// The newest values of a gateway that arrived since this process started.

@@ -93,12 +93,14 @@ pub struct Metrics {
     pub ingest_rejected: Counter,
     /// Times that a gateway was asked to pause.
     pub ingest_pauses: Counter,
-    /// Batches refused for good.
-    pub ingest_refused: Counter,
     /// Stretches of batches that became blocks, or stay as they are.
     pub upkeep_blocks: Counter,
     /// Rows of rollups that were made.
     pub upkeep_rollups: Counter,
+    /// Batches and blocks whose times were written anew.
+    pub upkeep_restamped: Counter,
+    /// Batches refused for good.
+    pub ingest_refused: Counter,
     /// Transactions committed.
     pub store_commits: Counter,
     /// Time spent in commits, in microseconds.
@@ -157,7 +159,7 @@ impl Metrics {
         page
     }
 
-    fn figures(&self) -> [(&'static str, &'static str, Kind, u64); 17] {
+    fn figures(&self) -> [(&'static str, &'static str, Kind, u64); 18] {
         use Kind::{Counter as C, Gauge as G};
         [
             ("fieldgate_downlinks_total", "Given to the link.", C, self.link_messages_out.get()),
@@ -173,9 +175,10 @@ impl Metrics {
             ),
             ("fieldgate_ingest_rejected_total", "Unreadable.", C, self.ingest_rejected.get()),
             ("fieldgate_ingest_pauses_total", "Pauses asked for.", C, self.ingest_pauses.get()),
-            ("fieldgate_ingest_refused_total", "Batches refused.", C, self.ingest_refused.get()),
             ("fieldgate_upkeep_blocks_total", "Blocks made.", C, self.upkeep_blocks.get()),
             ("fieldgate_upkeep_rollups_total", "Rollups made.", C, self.upkeep_rollups.get()),
+            ("fieldgate_upkeep_restamped_total", "Moved in time.", C, self.upkeep_restamped.get()),
+            ("fieldgate_ingest_refused_total", "Batches refused.", C, self.ingest_refused.get()),
             ("fieldgate_store_commits_total", "Transactions.", C, self.store_commits.get()),
             ("fieldgate_store_bytes", "Size of the database.", G, self.store_bytes.get()),
             ("fieldgate_commands_accepted_total", "Accepted.", C, self.commands_accepted.get()),

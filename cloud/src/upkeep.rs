@@ -1,4 +1,5 @@
-//! Beside ingest: old batches become blocks, and changed hours get new rollups.
+//! Beside ingest: old batches become blocks, changed hours get new rollups, and what better anchors
+//! of the time of day have moved gets its place.
 //!
 //! # Invariants
 //!
@@ -9,9 +10,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fieldgate_model::UtcMillis;
 use tokio::time::sleep;
 
 use crate::clock::Clock;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::store::query::{QueryError, Readers};
 use crate::store::{BlockRules, RollupRules, StoreError, Writer};
@@ -32,6 +35,8 @@ pub struct Upkeep {
     pub blocks: BlockRules,
     /// When hours get rollups.
     pub rollups: RollupRules,
+    /// Who is told of times that have changed.
+    pub live: Live,
     /// The figures.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -61,11 +66,27 @@ impl Upkeep {
         }
     }
 
+    /// One step of writing labels anew; 1 if there was something to do.
+    async fn restamp(&self, now: UtcMillis) -> Result<usize, StepError> {
+        let step = self.readers.plan_restamp().await.map_err(StepError::Plan)?;
+        let Some(step) = step else { return Ok(0) };
+        let (gateway, is_last, moved) = (step.gateway.clone(), step.is_last, step.moved.len());
+        let put = self.writer.run(move |store| store.restamp(&step, now)).await;
+        if put.map_err(StepError::Put)? {
+            self.metrics.upkeep_restamped.add(moved as u64);
+            if is_last {
+                tracing::info!(%gateway, "times are written anew by better anchors");
+                self.live.restamped(&gateway);
+            }
+        }
+        Ok(1)
+    }
+
     /// One step of each; how much of what was planned was put in place.
     async fn step(&self) -> Result<usize, StepError> {
         let now = self.clock.now();
         let planned = self.readers.plan_blocks(self.blocks, now).await.map_err(StepError::Plan)?;
-        let mut done = 0;
+        let mut done = self.restamp(now).await?;
         if !planned.is_empty() {
             let put = self.writer.run(move |store| store.compact(&planned, now)).await;
             let put = put.map_err(StepError::Put)?;

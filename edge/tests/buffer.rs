@@ -1,130 +1,14 @@
 //! The buffer on a real disk: what survives, what gives way, and that the chain says the truth.
 
-use std::path::{Path, PathBuf};
+mod buffer_kit;
 
-use fieldgate_edge::buffer::{Buffer, BufferOptions, DeviceMap, Intake, Recovered, stored_maps};
-use fieldgate_edge::clock::{Clock, ClockStatus};
+use buffer_kit::{Folder, contents, counts, line, open, options, samples, seal};
+use fieldgate_edge::buffer::{Buffer, BufferError, BufferOptions, DeviceMap, Intake, stored_maps};
 use fieldgate_model::{
-    AlarmKey, AlarmState, BootId, Catalogue, CatalogueDevice, CatalogueSignal, Content, DeviceName,
-    Event, GatewayId, Millis, Position, Quality, Sample, Scale, SignalIndex, SignalName, Stream,
-    Value, ValueKind,
+    AlarmKey, AlarmState, Content, DeviceName, Event, GapReason, GatewayId, Millis, Position,
+    Sample, SignalName, Stream, Value,
 };
-use fieldgate_protocol::uplink::HeldLine;
 use fieldgate_rules::alarm::StoredAlarm;
-
-/// A folder that goes with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let mut id = [0; 8];
-        getrandom::fill(&mut id).expect("the kernel has random bytes");
-        let name = format!("fieldgate-buffer-{name}-{:016x}", u64::from_ne_bytes(id));
-        Self(std::env::temp_dir().join(name))
-    }
-
-    /// The same folder as a crash would leave it: whatever the files hold at this moment.
-    fn as_after_a_crash(&self) -> Self {
-        let copy = Self::new("crashed");
-        std::fs::create_dir_all(&copy.0).expect("a fresh folder");
-        for entry in std::fs::read_dir(&self.0).expect("the folder exists").flatten() {
-            std::fs::copy(entry.path(), copy.0.join(entry.file_name())).expect("a small file");
-        }
-        copy
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
-        }
-    }
-}
-
-fn options(folder: &Path) -> BufferOptions {
-    let signal = CatalogueSignal {
-        name: SignalName::new("count").expect("an id"),
-        kind: ValueKind::Unsigned,
-        unit: String::new(),
-        scale: Scale::IDENTITY,
-        writable: false,
-    };
-    let device = CatalogueDevice {
-        name: DeviceName::new("meter").expect("an id"),
-        profile: "test@1".to_owned(),
-        signals: vec![signal],
-    };
-    BufferOptions {
-        folder: folder.to_owned(),
-        max_bytes: 64 * 1024 * 1024,
-        flush: Millis(1_000),
-        // Far away, so that a tick flushes and only what is told to seals.
-        seal_after: Millis(3_600_000),
-        catalogue: Catalogue { devices: vec![device] },
-        gateway: GatewayId::new("gateway-1").expect("an id"),
-        boot: BootId([1; 16]),
-        clock: Clock,
-        time: tokio::sync::watch::channel(ClockStatus::default()).1,
-    }
-}
-
-fn open(options: BufferOptions) -> (Buffer, Recovered) {
-    Buffer::open(options).expect("the buffer opens")
-}
-
-fn samples(range: std::ops::Range<u64>) -> Intake {
-    let sample = |count| Sample {
-        signal: SignalIndex(0),
-        at: Millis(count),
-        value: Some(Value::Unsigned(count)),
-        quality: Quality::Good,
-    };
-    Intake { samples: range.map(sample).collect(), ..Intake::default() }
-}
-
-async fn seal(buffer: &Buffer) {
-    buffer.append_durably(Intake::default()).await.expect("the buffer seals");
-}
-
-fn line(buffer: &Buffer, stream: Stream) -> HeldLine {
-    let lines = buffer.lines().borrow().clone();
-    *lines.iter().rfind(|line| line.stream == stream).expect("every stream has a line")
-}
-
-/// All batches of a line from its first position on, checked against the chain on the way.
-async fn contents(buffer: &Buffer, line: HeldLine) -> Vec<Content> {
-    let mut found = Vec::new();
-    let (incarnation, stream) = (line.incarnation, line.stream);
-    let mut at = line.first;
-    let mut chain = buffer.chain_at(incarnation, stream, at).await.expect("runs").expect("a start");
-    while at < line.stored {
-        let loaded = buffer.load(incarnation, stream, at).await.expect("runs");
-        let (body, next) = loaded.expect("positions have no holes");
-        let batch = fieldgate_wire::decode_batch(&body).expect("what was sealed can be read");
-        assert_eq!((batch.first, batch.next), (at, next));
-        chain = fieldgate_wire::link(chain, fieldgate_wire::leaf(&batch));
-        assert_eq!(batch.chain, chain, "at {at:?}");
-        found.push(batch.content);
-        at = next;
-    }
-    assert_eq!(line.chain, chain);
-    found
-}
-
-fn counts(contents: &[Content]) -> Vec<u64> {
-    let number = |sample: &Sample| match sample.value {
-        Some(Value::Unsigned(count)) => count,
-        ref other => panic!("{other:?}"),
-    };
-    contents
-        .iter()
-        .flat_map(|content| match content {
-            Content::Samples { samples, .. } => samples.iter().map(number).collect(),
-            Content::Events(_) | Content::Outcomes(_) | Content::Gap(_) => Vec::new(),
-        })
-        .collect()
-}
 
 #[tokio::test]
 async fn what_was_flushed_survives_a_crash_and_what_was_not_is_declared() {
@@ -230,13 +114,105 @@ async fn a_full_buffer_gives_way_to_what_is_released_first_and_then_says_what_is
         assert!(stats.bytes <= stats.max_bytes, "{stats:?}");
     }
     let held = line(&buffer, Stream::Samples);
-    assert!(Position(500) < held.first, "more than the released batches had to go: {held:?}");
-    assert!(held.first < held.stored);
-    assert_eq!(held.released, held.first, "what is gone needs no release");
-    contents(&buffer, held).await;
-    let (from, to) = buffer.lost_span(held.incarnation, held.stream).await.expect("runs");
-    assert_eq!(from, Millis(500), "what was released is not lost");
-    assert_eq!(to, Millis(held.first.0 - 1));
+    assert!(Position(450) <= held.first, "what is released goes first: {held:?}");
+    let held = contents(&buffer, held).await;
+    let gap = held.iter().find_map(|content| match content {
+        Content::Gap(gap) => Some(gap),
+        Content::Samples { .. } | Content::Events(_) | Content::Outcomes(_) => None,
+    });
+    let gap = gap.expect("and then what was not");
+    assert_eq!(gap.reason, GapReason::BufferFull);
+    assert_eq!(gap.from, Millis(500), "what was released is not lost");
+    let newest = held.last().expect("something is held");
+    assert!(matches!(newest, Content::Samples { .. }), "{newest:?}");
+}
+
+#[tokio::test]
+async fn samples_that_must_go_leave_their_figures_and_events_stay() {
+    let folder = Folder::new("thinned");
+    let (buffer, _) = open(BufferOptions { max_bytes: 4 * 1024 * 1024, ..options(&folder.0) });
+    let event = || {
+        let event = Event::LocalWrite {
+            uid: 0,
+            target: "x/y".to_owned(),
+            value: "v".repeat(900),
+            done: true,
+        };
+        fieldgate_model::EventRecord { at: Millis(0), event }
+    };
+    // Values that no encoding makes small: the noise of a square.
+    for at in 0..700_u64 {
+        let noise =
+            |n: u64| Value::Unsigned((at * 1_000 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 8);
+        let intake = (0..1_000).map(|n| Sample {
+            value: Some(noise(n)),
+            ..samples(at * 1_000 + n..at * 1_000 + n + 1).samples.remove(0)
+        });
+        let events = if at % 100 == 0 { vec![event()] } else { Vec::new() };
+        let intake = Intake { samples: intake.collect(), events, ..Intake::default() };
+        buffer.append_durably(intake).await.expect("runs");
+        let stats = buffer.stats().borrow().clone();
+        assert!(stats.bytes <= stats.max_bytes, "{stats:?}");
+    }
+    let held = line(&buffer, Stream::Samples);
+    let thinned: Vec<_> = contents(&buffer, held)
+        .await
+        .into_iter()
+        .filter_map(|content| match content {
+            Content::Gap(gap) => gap.summary,
+            Content::Samples { .. } | Content::Events(_) | Content::Outcomes(_) => None,
+        })
+        .flat_map(|summary| summary.minutes)
+        .collect();
+    assert!(thinned.len() > 3, "{thinned:?}");
+    assert!(thinned.iter().all(|m| m.min <= m.mean && m.mean <= m.max && m.samples > 0));
+    let events = line(&buffer, Stream::Events);
+    assert_eq!((events.first, events.stored), (Position(0), Position(7)));
+}
+
+#[tokio::test]
+async fn a_receiver_that_stands_within_a_thinned_range_gets_the_rest_of_it() {
+    let folder = Folder::new("rest");
+    let (buffer, _) = open(BufferOptions { max_bytes: 4 * 1024 * 1024, ..options(&folder.0) });
+    let text = |at| Sample {
+        value: Some(Value::Text("x".repeat(1_000))),
+        ..samples(at..at + 1).samples.remove(0)
+    };
+    for at in 0..60 {
+        let samples = (at * 50..at * 50 + 50).map(text).collect();
+        buffer.append_durably(Intake { samples, ..Intake::default() }).await.expect("runs");
+    }
+    let held = line(&buffer, Stream::Samples);
+    let inside = Position(held.first.0 + 50);
+    let loaded = buffer.load(held.incarnation, held.stream, inside).await.expect("runs");
+    let batch = fieldgate_wire::decode_batch(&loaded.expect("a gap").0).expect("ours");
+    assert_eq!(batch.first, inside);
+    assert!(matches!(batch.content, Content::Gap(_)), "{batch:?}");
+}
+
+#[tokio::test]
+async fn a_second_daemon_on_the_same_folder_is_refused() {
+    let folder = Folder::new("lock");
+    let (buffer, _) = open(options(&folder.0));
+    let second = Buffer::open(options(&folder.0)).expect_err("the folder is taken");
+    assert!(matches!(second, BufferError::InUse { .. }), "{second}");
+    buffer.stop().await.expect("stops");
+    Buffer::open(options(&folder.0)).expect("the folder is free");
+}
+
+#[tokio::test]
+async fn a_file_of_a_later_version_is_refused_and_left_alone() {
+    let folder = Folder::new("newer");
+    let (buffer, _) = open(options(&folder.0));
+    buffer.stop().await.expect("stops");
+    let path = folder.0.join("buffer.db");
+    let db = rusqlite::Connection::open(&path).expect("ours");
+    db.pragma_update(None, "user_version", 99).expect("ours");
+    drop(db);
+    let before = std::fs::read(&path).expect("there");
+    let refused = Buffer::open(options(&folder.0)).expect_err("it is of a later version");
+    assert!(matches!(refused, BufferError::Newer { version: 99, .. }), "{refused}");
+    assert_eq!(std::fs::read(&path).expect("there"), before);
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use fieldgate_tests::harness::{
-    Api, Cloud, CloudOptions, CoapServer, Edge, EdgeConfig, Pymodbus, Scratch, coap_post,
-    free_port, until,
+    Api, Cloud, CloudOptions, CoapServer, Edge, EdgeConfig, Process, Pymodbus, Scratch, binary,
+    coap_post, free_udp_port, until,
 };
 use serde_json::{Value, json};
 
@@ -159,7 +159,7 @@ fn a_coap_device_is_read_observed_and_written_from_the_cloud() -> Result<()> {
 #[test]
 fn a_host_that_dies_and_comes_back_changes_quality_and_nothing_comes_twice() -> Result<()> {
     let folder = Scratch::new("fieldgate-coap-dies")?;
-    let port = free_port()?.to_string();
+    let port = free_udp_port()?.to_string();
     let mut server = aiocoap(&folder, &["--port", &port])?;
     let field = Field::start("coap-dies", &device(SENSOR, server.listen(), ""))?;
     field.arrives("count", is_good)?;
@@ -214,7 +214,7 @@ fn libcoaps_server_is_read_observed_and_written_and_what_it_lacks_is_named() -> 
 
 #[test]
 fn what_a_device_posts_is_durable_before_it_hears_so_and_comes_once() -> Result<()> {
-    let port = free_port()?;
+    let port = free_udp_port()?;
     // The device itself is never reached: it only pushes, from an address of its own.
     let rest =
         format!("[coap]\nlisten = \"127.0.0.1:{port}\"\n{}", device(SENSOR, "127.0.0.7", ""));
@@ -265,5 +265,70 @@ fn a_trace_of_a_host_shows_its_datagrams_in_words_and_hex() -> Result<()> {
     let traced = edge.verb(&["trace", &url, "--for", "2s"])?.good("the trace")?;
     ensure!(traced.contains("GET /temp, accepts text/plain"), "traced: {traced}");
     ensure!(traced.contains("2.05 content, is text/plain, `21.5`"), "traced: {traced}");
+    Ok(())
+}
+
+#[test]
+fn a_scan_of_a_host_writes_a_profile_that_reads_it() -> Result<()> {
+    let folder = Scratch::new("fieldgate-coap-scan")?;
+    let server = aiocoap(&folder, &[])?;
+    let url = format!("coap://{}", server.listen());
+    let fieldgate = binary("fieldgate")?;
+    let scanned = Process::run(&fieldgate, ["scan", &url, "--json"], folder.path())?;
+    let found: Value = serde_json::from_str(&scanned.good("the scan")?)?;
+    let profile = found.pointer("/0/profile").and_then(Value::as_str).context("no profile")?;
+    ensure!(profile.contains("path = \"/count\"\nformat = \"text\"\nobserve = true"), "{profile}");
+
+    let scratch = Scratch::new("fieldgate-coap-scanned")?;
+    fs::write(scratch.folder("alone/profiles")?.join("my-device.toml"), profile)?;
+    let rest = device("my-device", server.listen(), "");
+    let config = EdgeConfig { name: "alone".to_owned(), rest, ..EdgeConfig::default() };
+    let edge = Edge::start(&scratch, &config)?;
+    let read = edge.verb(&["read", "dut", "--json"])?.good("the read")?;
+    let read: Value = serde_json::from_str(&read)?;
+    let signals = read.get("signals").and_then(Value::as_array).context("no signals")?;
+    let of = |name: &str| signals.iter().find(|its| its.get("signal") == Some(&json!(name)));
+    for (name, value) in [("temp", json!(21.5)), ("hum", json!(43.0)), ("led", json!(0.0))] {
+        let found = of(name).and_then(|its| its.get("value")).cloned();
+        ensure!(found == Some(value), "`{name}` is {found:?} in {read}");
+    }
+
+    let nobody = format!("coap://127.0.0.1:{}", free_udp_port()?);
+    let scanned = Process::run(&fieldgate, ["scan", &nobody], folder.path())?;
+    ensure!(scanned.status.code() == Some(1), "nobody was found: {}", scanned.stdout);
+    Ok(())
+}
+
+#[test]
+fn a_simulated_coap_device_is_observed_and_written_on_a_network_that_loses() -> Result<()> {
+    let folder = Scratch::new("fieldgate-coap-simulated")?;
+    let arguments = [
+        "simulate",
+        SENSOR,
+        "--listen",
+        "127.0.0.1:0",
+        "--json",
+        "--drop",
+        "20%",
+        "--seed",
+        "7",
+        "--notify-every",
+        "200 ms",
+    ];
+    let mut simulator =
+        Process::start("simulator", &binary("fieldgate")?, arguments, folder.path())?;
+    let line = simulator.first_json_line(PATIENCE)?;
+    let listen = line.get("listen").and_then(Value::as_str).context("no `listen`")?;
+    let scratch = Scratch::new("fieldgate-coap-simulated-edge")?;
+    let rest = device(SENSOR, listen, "").replace("\"2 s\"", "\"30 s\"");
+    let config = EdgeConfig { name: "alone".to_owned(), rest, ..EdgeConfig::default() };
+    let edge = Edge::start(&scratch, &config)?;
+    until("notifications", PATIENCE, || {
+        let told = edge.status()?.pointer("/devices/0/notifications").and_then(Value::as_u64);
+        Ok(told.filter(|told| *told > 5))
+    })?;
+    edge.verb(&["write", "dut", "led", "on", "--yes"])?.good("the write")?;
+    let repeated = edge.status()?.pointer("/coap/retransmissions").and_then(Value::as_u64);
+    ensure!(repeated > Some(0), "a fifth is lost, and nothing was repeated: {repeated:?}");
     Ok(())
 }

@@ -56,18 +56,30 @@ impl Bench {
         signal: &str,
         is_it: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
-        let path = format!("/v1/signals/{}.{device}.{signal}/samples", self.gateway);
         until(&format!("`{signal}` in the cloud"), PATIENCE, || {
-            let reply = self.api.get_as(&path, "application/x-ndjson")?;
-            if reply.status == 404 {
-                return Ok(None);
-            }
-            ensure!(reply.status == 200, "{path} was answered {}: {}", reply.status, reply.text);
-            let last = reply.text.lines().last().map(serde_json::from_str::<Value>).transpose()?;
-            let value = last.and_then(|sample| sample.get("value").cloned());
-            Ok(value.filter(|value| is_it(value)))
+            let last = self.samples(device, signal)?.pop();
+            Ok(last.filter(|value| is_it(value)))
         })
         .with_context(|| format!("{:?}", self.edge.status()))
+    }
+
+    /// All whole numbers of a signal in the cloud, as they came.
+    pub(crate) fn values(&self, device: &str, signal: &str) -> Result<Vec<u64>> {
+        Ok(self.samples(device, signal)?.iter().filter_map(Value::as_u64).collect())
+    }
+
+    fn samples(&self, device: &str, signal: &str) -> Result<Vec<Value>> {
+        let path = format!("/v1/signals/{}.{device}.{signal}/samples", self.gateway);
+        let reply = self.api.get_as(&path, "application/x-ndjson")?;
+        if reply.status == 404 {
+            return Ok(Vec::new());
+        }
+        ensure!(reply.status == 200, "{path} was answered {}: {}", reply.status, reply.text);
+        let samples = reply.text.lines().map(|line| {
+            let sample: Value = serde_json::from_str(line).context("a line of NDJSON")?;
+            Ok(sample.get("value").cloned().unwrap_or_default())
+        });
+        samples.collect()
     }
 
     /// Writes a signal of `device` by a command of the cloud, which must be done in the end.

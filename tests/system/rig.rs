@@ -58,7 +58,10 @@ impl Rig {
         options: CloudOptions,
         url: impl FnOnce(&Scratch, &Cloud) -> Result<String>,
     ) -> Result<Self> {
-        Self::build(name, options, url, Edge::start)
+        let scratch = Scratch::new(&format!("fieldgate-{name}"))?;
+        let cloud = Cloud::start(&scratch, options)?;
+        let url = Some(url(&scratch, &cloud)?);
+        Self::start_in(scratch, cloud, Parts { url, ..Parts::default() }, Edge::start)
     }
 
     /// A gateway that `start` starts.
@@ -66,21 +69,9 @@ impl Rig {
         name: &str,
         start: impl FnOnce(&Scratch, &EdgeConfig) -> Result<Edge>,
     ) -> Result<Self> {
-        let url = |_: &Scratch, cloud: &Cloud| Ok(format!("mqtts://{}", cloud.mqtt()));
-        Self::build(name, CloudOptions::default(), url, start)
-    }
-
-    fn build(
-        name: &str,
-        options: CloudOptions,
-        url: impl FnOnce(&Scratch, &Cloud) -> Result<String>,
-        start: impl FnOnce(&Scratch, &EdgeConfig) -> Result<Edge>,
-    ) -> Result<Self> {
         let scratch = Scratch::new(&format!("fieldgate-{name}"))?;
-        let cloud = Cloud::start(&scratch, options)?;
-        let url = Some(url(&scratch, &cloud)?);
-        let parts = Parts { url, ..Parts::default() };
-        Self::start_in(scratch, cloud, parts, start)
+        let cloud = Cloud::start(&scratch, CloudOptions::default())?;
+        Self::start_in(scratch, cloud, Parts::default(), start)
     }
 
     /// A gateway with what the test wants.

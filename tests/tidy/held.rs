@@ -1,25 +1,43 @@
-//! The tables of complaints and attacks: what they promise is held by tests that exist.
+//! Tables of promises: what they say is held by tests that exist.
 
 use crate::{check, tree};
 
-/// Documents with a table whose rows name the tests that hold them in their last column.
-const TABLES: [&str; 2] = ["edge/docs/bad-lines.md", "cloud/docs/mqtt-attacks.md"];
+/// Documents of one table each, whose rows have the tests that hold them in their last column.
+const COMPLAINTS: &str = "edge/docs/bad-lines.md";
+const PLUGTEST: &str = "edge/docs/coap-plugtest.md";
+const ATTACKS: &str = "cloud/docs/mqtt-attacks.md";
 
 #[test]
-fn every_row_is_held_by_tests_that_exist() {
-    for table in TABLES {
-        every_row_of(table);
-    }
+fn every_complaint_is_held_by_tests_that_exist() {
+    check(&format!("rows of {COMPLAINTS}"), &wrong(COMPLAINTS));
 }
 
-fn every_row_of(table: &str) {
-    let text = tree::read(table);
+#[test]
+fn every_attack_on_mqtt_is_held_by_tests_that_exist() {
+    check(&format!("rows of {ATTACKS}"), &wrong(ATTACKS));
+}
+
+#[test]
+fn every_plugtest_is_held_by_tests_that_exist() {
+    check(&format!("rows of {PLUGTEST}"), &wrong(PLUGTEST));
+    let text = tree::read(PLUGTEST);
+    let is_there = |id: &String| text.contains(&format!("| {id} |"));
+    let ids = [("CORE", 15), ("LINK", 2), ("BLOCK", 4), ("OBS", 5)].map(|(group, count)| {
+        (1..=count).map(move |number| format!("TD_COAP_{group}_{number:02}"))
+    });
+    let missing: Vec<String> = ids.into_iter().flatten().filter(|id| !is_there(id)).collect();
+    check(&format!("plugtests without a row in {PLUGTEST}"), &missing);
+}
+
+/// What is wrong with the rows of the table in a document.
+fn wrong(document: &str) -> Vec<String> {
+    let text = tree::read(document);
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     let mut problems: Vec<String> = rows.iter().flat_map(|row| wrong_in(row)).collect();
     if rows.is_empty() {
         problems.push("it has no rows".to_owned());
     }
-    check(&format!("rows of {table}"), &problems);
+    problems
 }
 
 /// What is wrong with the tests of a row.

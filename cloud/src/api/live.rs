@@ -43,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 #[utoipa::path(get, path = "/v1/gateways/{id}/live", tag = "gateways",
     description = "Events `sample` {signal, value, unit, quality, at, provisional}, `alarm`, \
+        `restamped` {gateway} when better anchors of the time of day have moved its history, \
         and `missed` where the reader was too slow: the newest values follow, alarms are to be \
         read again. Begins with the newest values. Ends after 15 minutes: connect again.",
     params(("id" = String, Path, description = "the gateway")),
@@ -140,7 +141,11 @@ impl Viewer {
         let samples = news.samples.iter().map(|sample| sample_event(&self.gateway, sample));
         let alarms = news.alarms.iter();
         let alarms = alarms.map(|alarm| alarm_event(&self.gateway, alarm, news.provisional));
-        Some(samples.chain(alarms).collect())
+        let restamped = news.restamped.then(|| {
+            let data = json!({ "gateway": self.gateway.to_string() }).to_string();
+            Event::default().event("restamped").data(data)
+        });
+        Some(samples.chain(alarms).chain(restamped).collect())
     }
 }
 

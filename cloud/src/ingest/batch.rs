@@ -6,9 +6,10 @@
 //!   hold, is kept as it came.
 
 use fieldgate_model::{
-    AlarmTransition, Batch, Content, Event, GatewayId, Millis, TenantId, UtcMillis,
+    AlarmTransition, Batch, Content, Event, EventRecord, GatewayId, Millis, TenantId, UtcMillis,
 };
 use fieldgate_pack::Zstd;
+use fieldgate_protocol::clock::Anchor;
 use fieldgate_protocol::uplink::BatchHead;
 use fieldgate_wire::{DecodeError, Envelope, decode_envelope, leaf};
 
@@ -69,7 +70,10 @@ impl Arrived {
             next: self.head.next,
             chain: self.head.chain,
             catalogue: self.head.catalogue,
+            boot: self.envelope.boot,
+            mono: None,
             span: None,
+            anchors: Vec::new(),
             state,
             samples: 0,
             events: 0,
@@ -139,7 +143,22 @@ fn project(commit: &mut Commit, batch: &Batch) {
             widen(gap.to);
         }
     }
+    if let Content::Events(records) = &batch.content {
+        commit.anchors = records.iter().filter_map(anchor).collect();
+    }
+    commit.mono = span;
     commit.span = span.and_then(|(from, to)| Some((utc(from)?, utc(to)?)));
+}
+
+fn anchor(record: &EventRecord) -> Option<Anchor> {
+    match record.event {
+        Event::Anchor { utc, error, source } => Some(Anchor { at: record.at, utc, error, source }),
+        Event::Alarm(_)
+        | Event::Restart { .. }
+        | Event::Reset { .. }
+        | Event::LocalWrite { .. }
+        | Event::Command { .. } => None,
+    }
 }
 
 fn project_event(commit: &mut Commit, event: &Event, at: Option<UtcMillis>) {

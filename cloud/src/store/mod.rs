@@ -14,6 +14,7 @@ pub mod query;
 mod rollup;
 mod scopes;
 pub mod sqlite;
+mod sqlite_anchors;
 mod sqlite_blocks;
 mod sqlite_commands;
 mod sqlite_query;
@@ -42,7 +43,10 @@ pub use types::{
     NewCommand, NewConsoleLink, NewTenant, NewToken, OpenCommand, Reservation, StepTaken,
     Submitted, TenantRow, TokenRow,
 };
-pub use upkeep::{BlockRules, Compaction, DirtyHours, Hold, NewBlock, Rolled, RollupRow, Total};
+pub use upkeep::{
+    BlockRules, Compaction, DirtyHours, Hold, Moved, MovedRow, NewBlock, Restamp, Rolled,
+    RollupRow, Total,
+};
 pub use writer::Writer;
 
 /// Who may see all tenants. The row is there from the first start.
@@ -168,6 +172,10 @@ pub trait Store: Send {
     /// Puts rollups in place; those whose hours were marked anew since they were planned are left
     /// out. How many were put in place.
     fn roll(&mut self, planned: &[Rolled], now: UtcMillis) -> Result<usize, StoreError>;
+
+    /// Puts one step of writing labels anew in place, unless more anchors have come meanwhile; whether
+    /// it did.
+    fn restamp(&mut self, step: &Restamp, now: UtcMillis) -> Result<bool, StoreError>;
 
     /// Says that samples of a gateway have changed in this range of time: until its rollups are made
     /// anew, questions are answered from samples. For whoever moves samples in time; `commit` marks

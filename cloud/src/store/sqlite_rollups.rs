@@ -103,24 +103,34 @@ fn roll(
 ) -> Result<Rolled, QueryError> {
     let mut rows = Vec::new();
     let mut at = dirty.from;
-    // An hour without samples costs nothing but a look: ranges may be as wide as a wrong clock is.
     for _ in 0..hours_max {
         if at >= dirty.to || rows.len() >= ROWS_MAX {
             break;
         }
-        let (from, to) = (at.saturating_mul(HOUR_MS), dirty.to.saturating_mul(HOUR_MS));
-        let mut sweep = Sweep::new(connection, &dirty.gateway, UtcMillis(from), UtcMillis(to));
-        let Some(next) = sweep.next_from()? else {
-            at = dirty.to;
-            break;
-        };
-        at = at.max(hour(UtcMillis(next)));
         let mut folding = Folding::new(connection, &dirty.gateway, at);
         folding.fold(codec)?;
+        // Ranges may be as wide as a wrong clock is: hours without samples are passed over.
+        let later = [folding.later(), next_start(connection, &dirty.gateway, at + 1)?];
+        let later = later.into_iter().flatten().min();
+        at = later.map_or(dirty.to, |later| hour(UtcMillis(later)).max(at + 1));
         rows.extend(folding.rows(codec));
-        at += 1;
     }
     Ok(Rolled { done_to: at.min(dirty.to), dirty, rows })
+}
+
+/// When the first batch or block begins that begins in this hour or later.
+fn next_start(
+    connection: &Connection,
+    gateway: &GatewayId,
+    hour: i64,
+) -> Result<Option<i64>, QueryError> {
+    let sql = "SELECT min(at) FROM (
+            SELECT min(from_at) AS at FROM batch
+            WHERE gateway = ?1 AND stream = 2 AND from_at >= ?2
+            UNION ALL SELECT min(from_at) FROM block WHERE gateway = ?1 AND from_at >= ?2)";
+    let from = hour.saturating_mul(HOUR_MS);
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row(params![gateway.as_str(), from], |row| row.get(0))?)
 }
 
 /// A value and where it stands.
@@ -133,6 +143,8 @@ struct Signal {
     minutes: Minutes,
     /// First and last of each minute, by place.
     ends: Vec<(Placed, Placed)>,
+    /// The earliest sample after the hour that was seen.
+    later: Option<i64>,
 }
 
 /// One hour of one gateway.
@@ -241,6 +253,11 @@ impl<'c> Folding<'c> {
         Ok(signal.as_mut())
     }
 
+    /// The earliest sample after the hour in what was read for it.
+    fn later(&self) -> Option<i64> {
+        self.signals.values().flatten().filter_map(|signal| signal.later).min()
+    }
+
     /// A row a name: catalogues that follow each other within the hour are put together.
     fn rows(self, codec: &mut Zstd) -> Vec<RollupRow> {
         let mut by_name: BTreeMap<(DeviceName, SignalName), Signal> = BTreeMap::new();
@@ -272,11 +289,14 @@ impl Signal {
     fn new(scale: Scale, hour: i64) -> Self {
         let minutes = Minutes::new(scale);
         let ends = vec![(None, None); minutes.minutes.len()];
-        Self { begin: hour.saturating_mul(HOUR_MS), minutes, ends }
+        Self { begin: hour.saturating_mul(HOUR_MS), minutes, ends, later: None }
     }
 
     fn take(&mut self, place: SamplePlace, value: Option<&Value>) {
         let SamplePlace::Placed(at, ..) = place else { return };
+        if at.0 >= self.begin + HOUR_MS && self.later.is_none_or(|later| at.0 < later) {
+            self.later = Some(at.0);
+        }
         let minute = usize::try_from((at.0 - self.begin).div_euclid(MINUTE_MS)).ok();
         let Some(number) = minute.filter(|minute| *minute < self.ends.len()) else { return };
         let (minute, ends) = (&mut self.minutes.minutes[number], &mut self.ends[number]);

@@ -2,8 +2,10 @@
 
 use fieldgate_model::{
     AlarmTransition, BootId, CatalogueId, Command, CommandId, CommandStep, Cursor, Digest, Epoch,
-    GatewayId, IncarnationId, Outcome, Position, Stream, TenantId, UtcMillis,
+    GatewayId, IncarnationId, Millis, Outcome, Position, Stream, TenantId, UtcMillis,
 };
+
+use fieldgate_protocol::clock::Anchor;
 
 use super::Scopes;
 
@@ -90,8 +92,14 @@ pub struct Commit {
     pub chain: Digest,
     /// What explains its samples.
     pub catalogue: Option<CatalogueId>,
-    /// UTC of its earliest and latest record, as far as they can be placed.
+    /// The boot whose monotonic clock its times are on.
+    pub boot: BootId,
+    /// Monotonic time of its earliest and latest record; `None` if it cannot be read.
+    pub mono: Option<(Millis, Millis)>,
+    /// UTC of the same, as its gateway held it to be.
     pub span: Option<(UtcMillis, UtcMillis)>,
+    /// What it says of the time of day.
+    pub anchors: Vec<Anchor>,
     /// How it can be read.
     pub state: BatchState,
     /// Samples to book in the ledger.

@@ -71,6 +71,52 @@ impl Default for BlockRules {
     }
 }
 
+/// One step of writing the labels of a boot anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restamp {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The boot whose anchors say so.
+    pub boot: BootId,
+    /// How often it was marked when this was planned.
+    pub marks: i64,
+    /// What stands elsewhere from now on.
+    pub moved: Vec<Moved>,
+    /// The batch up to which it is done: its monotonic time and its sequence.
+    pub after_batch: (i64, i64),
+    /// The block up to which it is done; `None` while batches are.
+    pub after_block: Option<i64>,
+    /// Nothing is left afterwards.
+    pub is_last: bool,
+}
+
+/// A row that stands elsewhere in UTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Which.
+    pub row: MovedRow,
+    /// Its stream.
+    pub stream: Stream,
+    /// Where it stood.
+    pub before: Option<(UtcMillis, UtcMillis)>,
+    /// Where it stands.
+    pub span: (UtcMillis, UtcMillis),
+}
+
+/// The row that moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MovedRow {
+    /// A batch, by its sequence.
+    Batch(i64),
+    /// A block.
+    Block {
+        /// Its number.
+        id: i64,
+        /// How far UTC is from monotonic time in each of its batches, packed.
+        offsets: Vec<u8>,
+    },
+}
+
 /// What another instance still needs of a stream, batch by batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {

@@ -204,12 +204,17 @@ impl History {
             next: batch.next,
             chain: batch.chain,
             catalogue: None,
+            boot: batch.boot,
+            mono: None,
+            anchors: Vec::new(),
             span: None,
             state,
             samples: records,
             events: 0,
             alarms: Vec::new(),
             closings: Vec::new(),
+            steps: Vec::new(),
+            local_writes: Vec::new(),
             body,
         };
         if let (BatchState::Readable, Content::Samples { catalogue, samples }) =

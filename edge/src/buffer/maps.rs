@@ -8,8 +8,8 @@ use fieldgate_model::DeviceName;
 use fieldgate_rules::plan::HoleMap;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
+use super::FILE;
 use super::error::BufferError;
-use super::worker::FILE;
 
 /// The step from the first schema to this table.
 pub(super) const SCHEMA: &str = "

@@ -1,42 +1,74 @@
 //! The buffer: everything taken in, durable until the cloud has committed it.
 //!
-//! One thread owns `buffer.db`. *Flushed* records are durable and have no position; *sealed* ones
-//! have a position and a place in the hash chain and may be sent. Alarms, outcomes and other events
-//! are flushed and sealed at once; samples wait for the window that the configuration states.
+//! One thread owns `buffer.ring` and `buffer.db`. *Flushed* records are durable and have no position;
+//! *sealed* ones have a position and a place in the hash chain and may be sent. Alarms, outcomes and
+//! other events are flushed and sealed at once; samples wait for the window that the configuration
+//! states. A flush is one write into the ring; the database takes what is sealed in bulk.
 //!
 //! # Invariants
 //!
 //! - Nothing is announced in [`Buffer::lines`] before it is durable.
 //! - After `kill -9` everything flushed is there; what was only in memory is declared by a `restart`
 //!   event.
+//! - Whatever happens to the files, a loss is declared: as a gap of its line, and by a `reset` event
+//!   with the new incarnation that is opened then.
 //! - A disk that refuses never stops the intake: the tail stays in memory, bounded, and every tick
 //!   tries again with a freshly opened file, since a failed fsync must not be retried on the same.
 
+mod aside;
+mod ballast;
+mod commit;
 mod error;
 mod file;
+mod load;
 mod maps;
-mod seal;
+mod rename;
+mod request;
+mod ring_file;
+mod room;
+mod start;
+mod store;
 mod tail;
+mod take;
+mod thin;
+mod view;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use fieldgate_model::{
-    AlarmKey, BootId, Catalogue, CatalogueId, DeviceName, Digest, GatewayId, IncarnationId, Millis,
-    Position, Stream,
+    AlarmKey, BootId, Catalogue, CatalogueId, DeviceName, Digest, Gap, GatewayId, IncarnationId,
+    Millis, Position, ResetCause, Stream,
 };
 use fieldgate_protocol::uplink::HeldLine;
+use fieldgate_ring::{BLOCK_BYTES, BLOCKS_MIN};
 use fieldgate_rules::alarm::StoredAlarm;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::error::BufferError;
 pub use self::maps::{DeviceMap, stored_maps};
+use self::request::Request;
 pub use self::tail::Intake;
-use self::worker::{Request, Worker};
+pub use self::view::{RingView, Seen, View, files};
+use self::worker::Worker;
 use crate::clock::{Clock, ClockStatus};
 
-/// Requests that may wait for the disk. The engine waits when it is full, the buses do not.
+/// The database's name in the buffer's folder.
+const FILE: &str = "buffer.db";
+/// The ring's.
+const RING: &str = "buffer.ring";
+/// The ballast's.
+const BALLAST: &str = "buffer.ballast";
+/// What says that a process has the folder.
+const LOCK: &str = "buffer.lock";
+/// The largest ring: at a flush a second it holds a quarter of an hour, and a half of it is what a
+/// lost ring can take along at most.
+const RING_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// One part in so many of the cap is the ring at most.
+const RING_PART: u64 = 16;
+/// Requests that may wait for the disk. When it is full the engine keeps its samples and goes on.
 const REQUESTS_MAX: usize = 256;
 
 /// What the buffer needs to know to start.
@@ -44,7 +76,7 @@ const REQUESTS_MAX: usize = 256;
 pub struct BufferOptions {
     /// Its folder.
     pub folder: PathBuf,
-    /// Hard cap of the file, WAL included.
+    /// Hard cap of all files, WAL, ring and ballast included.
     pub max_bytes: u64,
     /// How long a sample may wait in memory: what a power cut may take.
     pub flush: Millis,
@@ -73,6 +105,8 @@ pub struct Recovered {
     pub has_run: bool,
     /// The last run did not stop in order.
     pub unclean: bool,
+    /// Why the buffer goes on in a new incarnation, if it does for a fault.
+    pub reset: Option<ResetCause>,
     /// A damaged file was moved here.
     pub set_aside: Option<PathBuf>,
 }
@@ -80,7 +114,7 @@ pub struct Recovered {
 /// Figures of the buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BufferStats {
-    /// Bytes of file and WAL.
+    /// Bytes of all files.
     pub bytes: u64,
     /// The cap.
     pub max_bytes: u64,
@@ -124,6 +158,20 @@ impl Buffer {
         self.send(Request::Append { intake, durable: None }).await
     }
 
+    /// Takes records in if the thread has time for them, and gives them back if not.
+    pub fn try_append(&self, intake: Intake) -> Result<Option<Intake>, BufferError> {
+        match self.requests.try_send(Request::Append { intake, durable: None }) {
+            Ok(()) => Ok(None),
+            Err(TrySendError::Full(Request::Append { intake, .. })) => Ok(Some(intake)),
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => Err(BufferError::Stopped),
+        }
+    }
+
+    /// Whether the thread has time for a request.
+    pub fn is_free(&self) -> bool {
+        self.requests.capacity() > 0
+    }
+
     /// Takes records in and returns when they are durable.
     pub async fn append_durably(&self, intake: Intake) -> Result<(), BufferError> {
         self.ask(|durable| Request::Append { intake, durable: Some(durable) }).await
@@ -154,13 +202,13 @@ impl Buffer {
         self.ask(|reply| Request::ChainAt { incarnation, stream, at, reply }).await
     }
 
-    /// Times of the first and last record that gave way before they were released.
-    pub async fn lost_span(
+    /// What is known of the records that a line held once and holds no more.
+    pub async fn lost(
         &self,
         incarnation: IncarnationId,
         stream: Stream,
-    ) -> Result<(Millis, Millis), BufferError> {
-        self.ask(|reply| Request::LostSpan { incarnation, stream, reply }).await
+    ) -> Result<Gap, BufferError> {
+        self.ask(|reply| Request::Lost { incarnation, stream, reply }).await
     }
 
     /// An encoded catalogue.
@@ -211,4 +259,11 @@ impl Buffer {
         self.send(request(reply)).await?;
         answer.await.map_err(|_| BufferError::Stopped)
     }
+}
+
+/// Blocks of the ring of a buffer with this cap.
+fn ring_blocks(max_bytes: u64) -> usize {
+    let bytes = (max_bytes / RING_PART).min(RING_BYTES_MAX);
+    let blocks = usize::try_from(bytes).unwrap_or(usize::MAX) / BLOCK_BYTES;
+    blocks.max(BLOCKS_MIN)
 }

@@ -9,8 +9,9 @@ CREATE TABLE incarnation (
 ) STRICT;
 
 -- One row a stream. Below `first` nothing is held; below `released` everything may be evicted;
--- below `stored` everything is sealed. The chains stand at `first` and `stored`. `lost_from` and
--- `lost_to` span the records that had to give way before they were released.
+-- below `stored` everything is sealed. The chains stand at `first` and `stored`. Of what gave way
+-- before it was released, `lost` counts the records whose gap the cloud may not know, `lost_from`
+-- and `lost_to` are their times, `lost_reason` why.
 CREATE TABLE line (
     incarnation  INTEGER NOT NULL REFERENCES incarnation (ordinal),
     stream       INTEGER NOT NULL,
@@ -42,7 +43,7 @@ CREATE TABLE batch (
 
 CREATE INDEX batch_by_end ON batch (incarnation, stream, next);
 
--- The durable tail: records that have no position yet and never leave the gateway like this.
+-- The durable tail as it was before there was a ring: records that have no position yet.
 CREATE TABLE fragment (
     sequence INTEGER PRIMARY KEY,
     body     BLOB NOT NULL

@@ -2,10 +2,10 @@
 //!
 //! # Invariants
 //!
-//! - Order of arrival is kept within each stream.
-//! - What a commit did not make durable stays here and goes with the next one, so a disk that
-//!   refuses loses nothing while memory lasts; beyond [`TAIL_MAX`] the oldest samples give way,
-//!   counted.
+//! - Order of arrival is kept within each stream, and within each signal; what one flush takes is put
+//!   in the order of signals, which is how a replay finds it.
+//! - What a flush did not make durable stays here and goes with the next one, so a disk that refuses
+//!   loses nothing while memory lasts; beyond [`TAIL_MAX`] the oldest samples give way, counted.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +42,25 @@ pub struct Intake {
 }
 
 impl Intake {
+    /// Adds what came in later; gives how many of the oldest samples had to go for it.
+    pub fn extend(&mut self, later: Self) -> u64 {
+        self.samples.extend(later.samples);
+        self.events.extend(later.events);
+        self.outcomes.extend(later.outcomes);
+        self.alarms.extend(later.alarms);
+        self.maps.extend(later.maps);
+        let excess = self.samples.len().saturating_sub(TAIL_MAX);
+        self.samples.drain(..excess);
+        excess as u64
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        let Self { samples, events, outcomes, alarms, maps } = self;
+        let is_bare = samples.is_empty() && events.is_empty() && outcomes.is_empty();
+        is_bare && alarms.is_empty() && maps.is_empty()
+    }
+
     /// Whether it waits for the next flush; anything but samples does not.
     pub fn is_urgent(&self) -> bool {
         !self.events.is_empty() || !self.outcomes.is_empty() || !self.alarms.is_empty()
@@ -52,8 +71,6 @@ impl Intake {
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     records: Intake,
-    /// How many records of each stream have left the front since the start.
-    left: [u64; 3],
     flushed: [usize; 3],
     since: Option<Millis>,
     last_at: Millis,
@@ -64,24 +81,13 @@ impl Tail {
     pub(super) fn push(&mut self, intake: Intake, now: Millis) {
         self.since.get_or_insert(now);
         self.last_at = self.last_at.max(now);
-        self.records.samples.extend(intake.samples);
-        self.records.events.extend(intake.events);
-        self.records.outcomes.extend(intake.outcomes);
-        self.records.alarms.extend(intake.alarms);
-        self.records.maps.extend(intake.maps);
-        let excess = self.records.samples.len().saturating_sub(TAIL_MAX);
-        if excess > 0 {
-            self.records.samples.drain(..excess);
-            self.left[2] += excess as u64;
-            self.flushed[2] = self.flushed[2].saturating_sub(excess);
-            self.dropped += excess as u64;
-        }
+        let excess = self.records.extend(intake);
+        self.flushed[2] = self.flushed[2].saturating_sub(usize::try_from(excess).unwrap_or(0));
+        self.dropped += excess;
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        let Intake { samples, events, outcomes, alarms, maps } = &self.records;
-        let is_bare = samples.is_empty() && events.is_empty() && outcomes.is_empty();
-        is_bare && alarms.is_empty() && maps.is_empty()
+        self.records.is_empty()
     }
 
     pub(super) fn samples(&self) -> usize {
@@ -108,9 +114,11 @@ impl Tail {
     }
 
     /// What is not durable yet, cut into pieces that fit a batch.
-    pub(super) fn unflushed(&self, catalogue: CatalogueId) -> Vec<Content> {
+    pub(super) fn unflushed(&mut self, catalogue: CatalogueId) -> Vec<Content> {
         let [outcomes, events, samples] = self.flushed;
-        let Intake { samples: s, events: e, outcomes: o, .. } = &self.records;
+        let Intake { samples: s, events: e, outcomes: o, .. } = &mut self.records;
+        // Stable: samples of one signal stay in the order of arrival.
+        s[samples..].sort_by_key(|sample| sample.signal);
         pieces(&o[outcomes..], &e[events..], &s[samples..], catalogue)
     }
 
@@ -120,10 +128,16 @@ impl Tail {
         pieces(outcomes, events, samples, catalogue)
     }
 
-    /// Everything here is durable as fragments.
-    pub(super) fn flushed(&mut self) {
-        let Intake { samples, events, outcomes, .. } = &self.records;
-        self.flushed = [outcomes.len(), events.len(), samples.len()];
+    /// These, which are the next that were not, are durable.
+    pub(super) fn flush(&mut self, fragments: &[Content]) {
+        for fragment in fragments {
+            match fragment {
+                Content::Outcomes(records) => self.flushed[0] += records.len(),
+                Content::Events(records) => self.flushed[1] += records.len(),
+                Content::Samples { samples, .. } => self.flushed[2] += samples.len(),
+                Content::Gap(_) => {}
+            }
+        }
     }
 
     /// What devices have taught.
@@ -131,44 +145,65 @@ impl Tail {
         &self.records.maps
     }
 
-    /// The states of alarms and the maps of devices here are durable.
-    pub(super) fn states_saved(&mut self) {
-        self.records.alarms.clear();
+    /// The maps of devices here are stored.
+    pub(super) fn maps_saved(&mut self) {
         self.records.maps.clear();
     }
 
-    /// Where the tail ends at this moment, counted from the start.
-    pub(super) fn end(&self) -> TailEnd {
-        let Intake { samples, events, outcomes, .. } = &self.records;
-        let lengths = [outcomes.len(), events.len(), samples.len()];
-        TailEnd([0, 1, 2].map(|stream| self.left[stream] + lengths[stream] as u64))
+    /// The states of alarms here are durable, or others remember them.
+    pub(super) fn alarms_saved(&mut self) {
+        self.records.alarms.clear();
     }
 
-    /// Everything up to `end` is sealed; what came in after it is neither sealed nor flushed.
-    pub(super) fn sealed(&mut self, end: TailEnd) {
-        let ready = [0, 1, 2].map(|stream| end.0[stream].saturating_sub(self.left[stream]));
+    /// Every record is sealed.
+    pub(super) fn sealed(&mut self) {
         let Intake { samples, events, outcomes, .. } = &mut self.records;
-        let gone = [
-            drop_front(outcomes, ready[0]),
-            drop_front(events, ready[1]),
-            drop_front(samples, ready[2]),
-        ];
-        self.left = [0, 1, 2].map(|stream| self.left[stream] + gone[stream]);
+        samples.clear();
+        events.clear();
+        outcomes.clear();
         self.flushed = [0; 3];
-        if self.records.samples.is_empty() {
-            self.since = None;
-        }
+        self.since = None;
+    }
+
+    /// Whether no record waits for a seal.
+    pub(super) fn is_sealed(&self) -> bool {
+        let Intake { samples, events, outcomes, .. } = &self.records;
+        samples.is_empty() && events.is_empty() && outcomes.is_empty()
+    }
+
+    /// What was flushed is not durable any more: it is flushed again.
+    pub(super) fn unflush(&mut self) {
+        self.flushed = [0; 3];
+    }
+
+    /// What was flushed is in other hands now: only the rest stays.
+    pub(super) fn forget_flushed(&mut self) {
+        let [outcomes, events, samples] = std::mem::take(&mut self.flushed);
+        self.records.outcomes.drain(..outcomes);
+        self.records.events.drain(..events);
+        self.records.samples.drain(..samples);
     }
 }
 
-/// A place in the tail that stays the same whatever leaves its front meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TailEnd([u64; 3]);
+/// The most bytes that a content takes.
+pub(super) fn bytes_max(content: &Content) -> usize {
+    ENVELOPE_BYTES_MAX
+        + match content {
+            Content::Samples { samples, .. } => samples.iter().map(sample_bytes_max).sum(),
+            Content::Events(events) => events.iter().map(event_bytes).sum::<usize>(),
+            Content::Outcomes(outcomes) => outcomes.iter().map(outcome_bytes).sum(),
+            Content::Gap(_) => 0,
+        }
+}
 
-fn drop_front<T>(records: &mut Vec<T>, count: u64) -> u64 {
-    let count = usize::try_from(count).unwrap_or(usize::MAX).min(records.len());
-    records.drain(..count);
-    count as u64
+/// A content of any length in pieces that fit a batch.
+pub(super) fn cut_content(content: Content) -> Vec<Content> {
+    match content {
+        Content::Samples { catalogue, samples } => pieces(&[], &[], &samples, catalogue),
+        Content::Events(events) => pieces(&[], &events, &[], CatalogueId([0; 32])),
+        Content::Outcomes(outcomes) => pieces(&outcomes, &[], &[], CatalogueId([0; 32])),
+        Content::Gap(_) => Vec::new(),
+    }
 }
 
 /// The stream that a content belongs to; a gap says itself which.
@@ -250,12 +285,37 @@ mod tests {
     fn a_flush_holds_only_what_no_flush_held_before_and_a_seal_holds_all() {
         let mut tail = Tail::default();
         tail.push(intake(vec![sample(1, 10)]), Millis(10));
-        tail.flushed();
+        let flushed = tail.unflushed(CATALOGUE);
+        tail.flush(&flushed);
         tail.push(intake(vec![sample(1, 20)]), Millis(20));
         let of = |samples| vec![Content::Samples { catalogue: CATALOGUE, samples }];
         assert_eq!(tail.unflushed(CATALOGUE), of(vec![sample(1, 20)]));
         assert_eq!(tail.unsealed(CATALOGUE), of(vec![sample(1, 10), sample(1, 20)]));
         assert_eq!(tail.age(Millis(25)), Millis(15));
+        tail.forget_flushed();
+        assert_eq!(tail.unsealed(CATALOGUE), of(vec![sample(1, 20)]));
+    }
+
+    #[test]
+    fn batches_are_cut_from_the_order_in_which_they_were_flushed() {
+        let mut tail = Tail::default();
+        let mut flushed = Vec::new();
+        for flush in 0..4_u64 {
+            let samples = (0..500).map(|n| sample(u32::from(n % 2 == 0), flush * 1_000 + n));
+            tail.push(intake(samples.collect()), Millis(0));
+            let pieces = tail.unflushed(CATALOGUE);
+            tail.flush(&pieces);
+            flushed.extend(pieces.into_iter().flat_map(|piece| match piece {
+                Content::Samples { samples, .. } => samples,
+                Content::Events(_) | Content::Outcomes(_) | Content::Gap(_) => Vec::new(),
+            }));
+        }
+        for batch in tail.unsealed(CATALOGUE) {
+            let Content::Samples { samples, .. } = batch else { panic!("{batch:?}") };
+            let mut expected: Vec<Sample> = flushed.drain(..samples.len()).collect();
+            expected.sort_by_key(|sample| sample.signal);
+            assert_eq!(samples, expected);
+        }
     }
 
     #[test]
@@ -274,18 +334,6 @@ mod tests {
         tail.push(intake((0..30).map(text).collect()), Millis(0));
         let counts: Vec<u64> = tail.unsealed(CATALOGUE).iter().map(|c| span(c).0).collect();
         assert_eq!(counts, [16, 14]);
-    }
-
-    #[test]
-    fn what_came_in_after_a_seal_began_stays() {
-        let mut tail = Tail::default();
-        tail.push(intake(vec![sample(1, 10)]), Millis(10));
-        let end = tail.end();
-        tail.push(intake((20..60_000).map(|at| sample(1, at)).collect()), Millis(20));
-        tail.sealed(end);
-        assert_eq!(tail.samples(), 50_000, "the sealed one had left by itself");
-        tail.sealed(tail.end());
-        assert_eq!(tail.samples(), 0);
     }
 
     #[test]

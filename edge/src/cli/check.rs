@@ -198,7 +198,7 @@ fn forecast_text(forecast: &Forecast) -> String {
     let disk = forecast.disk_bytes_per_day;
     let (least, most) = (disk.min / 1_000_000.0, disk.max / 1_000_000.0);
     format!(
-        "  {samples} samples/s\n  {:.0} commits a day\n  {least:.0} to {most:.0} MB written a day\n  = {}\n",
+        "  {samples} samples/s\n  {:.0} flushes a day\n  {least:.0} to {most:.0} MB written a day\n  = {}\n",
         forecast.commits_per_day, forecast.formula
     )
 }

@@ -65,7 +65,8 @@ fn rows(its: &Explained) -> Vec<Vec<String>> {
     row("polled", format!("every {}", duration(Millis(its.every_ms))));
     let last_good = its.device_last_good_at.as_deref().unwrap_or("never");
     let unit = its.unit_id;
-    row("device", format!("unit {unit}, {}, last good poll {last_good}", its.device_state));
+    let unit = if unit == 0 { String::new() } else { format!("unit {unit}, ") };
+    row("device", format!("{unit}{}, last good poll {last_good}", its.device_state));
     row("bus", format!("{} ({}), {}", its.bus, its.endpoint, its.bus_state));
     for alarm in &its.alarms {
         row("alarm", alarm_text(alarm));

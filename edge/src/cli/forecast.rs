@@ -6,17 +6,16 @@ use serde::Serialize;
 
 use crate::config::Config;
 
-/// Bytes that a sample takes once it is sealed. Columns of deltas took 1.5 to 3 in measurements,
-/// depending on how much the values move.
-const SAMPLE_BYTES: (f64, f64) = (1.5, 3.0);
-/// Bytes that one commit writes beside its samples: pages of the WAL and of the file. 13 to 20 KB
-/// in measurements.
-const COMMIT_BYTES: (f64, f64) = (13_000.0, 20_000.0);
-/// Samples that make the buffer commit before its time.
+/// Bytes that a sample costs beyond its flush: sealed, it is written to the database's log and then to
+/// its file, with a share of its batch's row and indices. Less in large batches, more in small ones.
+const SAMPLE_BYTES: (f64, f64) = (5.0, 15.0);
+/// Bytes that one flush writes: a block of the ring, and a second one where samples are many.
+const FLUSH_BYTES: (f64, f64) = (4_096.0, 5_300.0);
+/// Samples that make the buffer flush before its time.
 const BATCH_SAMPLES: f64 = 1_000.0;
 /// How the bytes a day are found, for people who want to check it.
-const FORMULA: &str = "samples/s × 86,400 × (1.5 to 3 B) + commits/day × (13 to 20 KB); \
-                       one commit a flush, or every 1,000 samples; \
+const FORMULA: &str = "samples/s × 86,400 × (5 to 15 B) + flushes/day × (4.1 to 5.3 KB); \
+                       a flush in every window with samples, or every 1,000 samples; \
                        the file system's own writes come on top";
 const DAY_SECONDS: f64 = 86_400.0;
 
@@ -54,8 +53,8 @@ pub(super) fn forecast(config: &Config) -> Forecast {
     let flushes = rate(config.buffer.flush);
     let commits = flushes.min(polls).max(samples.max / BATCH_SAMPLES) * DAY_SECONDS;
     let disk = Span {
-        min: samples.min * DAY_SECONDS * SAMPLE_BYTES.0 + commits * COMMIT_BYTES.0,
-        max: samples.max * DAY_SECONDS * SAMPLE_BYTES.1 + commits * COMMIT_BYTES.1,
+        min: samples.min * DAY_SECONDS * SAMPLE_BYTES.0 + commits * FLUSH_BYTES.0,
+        max: samples.max * DAY_SECONDS * SAMPLE_BYTES.1 + commits * FLUSH_BYTES.1,
     };
     Forecast {
         samples_per_s: samples,

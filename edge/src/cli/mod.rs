@@ -9,6 +9,7 @@
 
 mod args;
 mod ask;
+mod buffer;
 mod bus_plan;
 mod check;
 mod coap_words;
@@ -19,6 +20,7 @@ mod explain;
 mod failure;
 mod forecast;
 mod format;
+mod history;
 mod host_plan;
 mod line;
 mod man;
@@ -49,7 +51,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::args::{Cli, ParserVerb, Verb};
+use self::args::{Cli, Verb};
 use self::failure::{Exit, Failure};
 use self::screen::Talk;
 use crate::config::{self, Loaded, Problem};
@@ -96,7 +98,9 @@ fn perform(cli: Cli, talk: &mut Talk) -> Result<Exit, Failure> {
         Verb::Man { out } => man::man(out.as_deref()),
         Verb::Simulate(args) => simulate::simulate(&config, &args, talk),
         Verb::Profile { verb } => profile::perform(&config, &verb, talk),
-        Verb::Parser { verb: ParserVerb::Test(args) } => parser::test(&args),
+        Verb::History(args) => history::history(&config, &args, talk),
+        Verb::Buffer { verb } => buffer::perform(&config, &verb, talk),
+        Verb::Parser { verb } => parser::perform(&config, verb, talk),
         Verb::Completions { shell } => completions::completions(shell),
     }
 }

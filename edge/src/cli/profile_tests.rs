@@ -1,54 +1,30 @@
 //! Runs the tests that a profile carries, its parser included.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
 
 use fieldgate_model::{Cause, DeviceName, Millis, Quality, SignalName, Value};
 use fieldgate_rules::plan::Image;
 use fieldgate_rules::profile::{Parsed, Profile};
-use fieldgate_script::{Cancel, DeviceState, Limits, Parser, Reading, fit};
+use fieldgate_script::{DeviceState, Limits, Parser, Reading, fit};
 
-use crate::engine::frame;
-
-/// Wall time of one parser run. Fuel ends it long before on a machine that is not starved.
-const WALL_MAX: Duration = Duration::from_secs(5);
-
-/// Cuts a parser off from another thread when its wall time is over; dropping it calls that off.
-pub(super) struct Backstop {
-    _done: SyncSender<()>,
-}
-
-impl Backstop {
-    pub(super) fn start(cancel: Cancel) -> Self {
-        let (done, over) = sync_channel(0);
-        let wait = move || {
-            if over.recv_timeout(WALL_MAX) == Err(RecvTimeoutError::Timeout) {
-                cancel.cancel();
-            }
-        };
-        // Without a thread fuel alone bounds the run.
-        drop(std::thread::Builder::new().name("backstop".to_owned()).spawn(wait));
-        Self { _done: done }
-    }
-}
+use crate::engine::{Backstop, frame};
 
 /// What is wrong with a profile by its own tests, one line each.
 pub(super) fn failures(profile: &Profile) -> Vec<String> {
     let Some(spec) = &profile.parser else {
         return profile.run_tests().iter().map(ToString::to_string).collect();
     };
-    let mut parser = match Parser::load(&spec.file, &spec.source, Limits::DEFAULT) {
+    let (backstop, cancel) = Backstop::new();
+    let mut parser = match Parser::load_with(&spec.file, &spec.source, Limits::DEFAULT, cancel) {
         Ok(parser) => parser,
         Err(error) => return vec![error.to_string()],
     };
     let device = DeviceName::new("test").expect("a constant that is a name");
     let mut parse = |image: &Image| -> Parsed {
-        let _backstop = Backstop::start(parser.cancel());
+        backstop.begin();
         // Each test stands for itself: what one leaves behind is not the next one's business.
         let mut state = DeviceState::default();
         let readings = parser.run(&frame(&device, Millis(0), image), &mut state);
-        parser.cancel().reset();
         let readings = readings.map_err(|error| error.to_string())?;
         Ok(readings
             .into_iter()

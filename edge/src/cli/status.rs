@@ -115,12 +115,13 @@ fn row(device: &DeviceStatus) -> Vec<String> {
 
 fn buffer_text(buffer: &BufferStatus) -> String {
     format!(
-        "buffer: {} of {}, {} batches, {} samples not sealed yet, {} dropped",
+        "buffer: {} of {}, {} batches, {} samples not sealed yet, {} dropped, {} a day to disk",
         bytes(buffer.bytes),
         bytes(buffer.max_bytes),
         buffer.batches,
         buffer.unsealed,
-        buffer.dropped
+        buffer.dropped,
+        bytes(buffer.written_bytes_per_day)
     )
 }
 
@@ -202,6 +203,8 @@ mod tests {
                 unsealed: 0,
                 dropped: 0,
                 commits: 0,
+                written_bytes: 0,
+                written_bytes_per_day: 0,
                 failing: None,
             },
             cloud: CloudStatus {

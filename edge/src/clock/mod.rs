@@ -7,7 +7,7 @@
 
 mod status;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fieldgate_model::{BootId, Millis, UtcMillis};
 use rustix::time::{ClockId, clock_gettime};
@@ -28,6 +28,13 @@ impl Clock {
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         let millis = u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000;
         Millis(seconds.saturating_mul(1000).saturating_add(millis))
+    }
+
+    /// Processor time that the calling thread has used.
+    pub fn of_thread() -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
     }
 
     /// What the machine believes the time of day to be; anyone may set it at any moment.

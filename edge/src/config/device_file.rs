@@ -34,6 +34,7 @@ pub(super) struct Device {
 pub(super) struct Context<'a> {
     pub(super) library: &'a Library,
     pub(super) folder: &'a Path,
+    pub(super) base: &'a Path,
     pub(super) buses: &'a [BusConfig],
     pub(super) broken_buses: &'a BTreeSet<String>,
 }
@@ -116,14 +117,14 @@ fn read_place(
                 fields.parse_if(false, key, |_| Ok(()));
             }
         }
-        let host = read_host(fields)?;
+        let host = read_host(fields, context.base)?;
         let place = hosts.iter().position(|known| *known == host).unwrap_or(hosts.len());
         if place == hosts.len() {
             hosts.push(host);
         }
         return Some(Place::Host { host: place });
     }
-    // The field is known here, too.
+    // The fields are known here, too.
     fields.parse_if(false, "coap", |_| Ok(()));
     let bus = fields.require::<String>("bus");
     let bus = bus.and_then(|name| find_bus(fields, &name, context));

@@ -247,6 +247,11 @@ impl<'s> Fields<'s> {
         self.problems.push(Problem { file, line: Some(line), what, hint, scope });
     }
 
+    /// Takes in what was wrong with a table inside of this one.
+    pub(super) fn add(&mut self, found: Vec<Problem>) {
+        self.problems.extend(found);
+    }
+
     /// For each device, by name and line, the problem that another one has its name.
     pub(super) fn twins(&self, devices: &[(&str, usize)]) -> Vec<Option<Problem>> {
         let problem = |(name, line): &(&str, usize)| {

@@ -54,8 +54,13 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let socket = read_socket(&mut root, base, &buffer.path, &mut problems);
     let library = Library::open(&folder);
     let (buses, broken_buses) = read_buses(&mut root, &mut problems);
-    let context =
-        Context { library: &library, folder: &folder, buses: &buses, broken_buses: &broken_buses };
+    let context = Context {
+        library: &library,
+        folder: &folder,
+        base,
+        buses: &buses,
+        broken_buses: &broken_buses,
+    };
     let (devices, hosts) = read_devices(&mut root, &context);
     let (devices, broken) = part(devices);
 
@@ -68,8 +73,20 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     if problems.iter().any(|problem| problem.scope == Scope::Fatal) {
         return Err(problems);
     }
-    let config =
-        Config { gateway, cloud, buffer, http, socket, buses, hosts, coap, devices, broken };
+    let profiles = folder;
+    let config = Config {
+        gateway,
+        cloud,
+        buffer,
+        http,
+        socket,
+        profiles,
+        buses,
+        hosts,
+        coap,
+        devices,
+        broken,
+    };
     Ok(Loaded { config, problems })
 }
 

@@ -31,6 +31,7 @@ mod resource_file;
 mod signal_file;
 mod signals_file;
 mod source_file;
+mod test_file;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -41,6 +42,9 @@ pub use endpoint::{Echo, Endpoint, PortPath, Rs485, SerialEndpoint};
 pub use library::Library;
 pub use problem::{Problem, Scope};
 pub use units::{UnitError, parse_duration, parse_size};
+
+/// The alarm that a device has while its parser is disabled; no profile may have one of this name.
+pub const PARSER_ALARM: &str = "parser_disabled";
 
 /// Patience shorter than this ends before any answer.
 const TIMEOUT_MIN: Millis = Millis(10);
@@ -69,6 +73,8 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Path of the technician's unix socket.
     pub socket: PathBuf,
+    /// The folder of profiles and parsers; it may not be there.
+    pub profiles: PathBuf,
     /// The buses, in the order of the file.
     pub buses: Vec<BusConfig>,
     /// The hosts that devices name by `coap`, each once.
@@ -190,8 +196,30 @@ pub enum Place {
 pub struct HostConfig {
     /// Name or address, without the brackets of an IPv6 one.
     pub host: String,
-    /// UDP port; 5683 by default.
+    /// UDP port; 5683 by default, 5684 with a key.
     pub port: u16,
+    /// The key for DTLS; nothing for `coap://`.
+    pub psk: Option<PskConfig>,
+}
+
+/// A key that only we and a device know, by reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PskConfig {
+    /// The name under which both know it; it is no secret.
+    pub identity: String,
+    /// Where it lies.
+    pub key: KeyPlace,
+}
+
+/// Where a key lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// In a file of its own.
+    File(PathBuf),
+    /// In a variable of the environment.
+    Environment(String),
+    /// Among the credentials that systemd hands to the service.
+    Credential(String),
 }
 
 /// `[coap]`.
@@ -199,6 +227,8 @@ pub struct HostConfig {
 pub struct CoapConfig {
     /// Where devices send what they push; nowhere by default.
     pub listen: Option<SocketAddr>,
+    /// The same with DTLS.
+    pub listen_secure: Option<SocketAddr>,
 }
 
 impl Place {
@@ -222,11 +252,12 @@ impl Place {
 impl HostConfig {
     /// Its URL, which stands for its name everywhere.
     pub fn url(&self) -> String {
-        let Self { host, port } = self;
+        let Self { host, port, psk } = self;
+        let scheme = if psk.is_some() { "coaps" } else { "coap" };
         if host.contains(':') {
-            format!("coap://[{host}]:{port}")
+            format!("{scheme}://[{host}]:{port}")
         } else {
-            format!("coap://{host}:{port}")
+            format!("{scheme}://{host}:{port}")
         }
     }
 }
@@ -246,6 +277,19 @@ pub struct BrokenDevice {
 /// the fatal ones among them.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     file::load(path)
+}
+
+/// A parser's text from the folder of profiles, or why there is none.
+pub(crate) fn read_parser(folder: &Path, file: &str) -> Result<String, String> {
+    if !is_plain(file) {
+        return Err("must be the name of a file beside the profiles".to_owned());
+    }
+    fields::Source::read_text(&folder.join(file)).map_err(|problem| problem.what)
+}
+
+/// Whether it names a file of a folder, and none of another.
+fn is_plain(file: &str) -> bool {
+    !file.is_empty() && !file.starts_with('.') && !file.contains(['/', '\\'])
 }
 
 impl Config {

@@ -260,3 +260,100 @@ impl RawPick {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fieldgate_rules::payload::{Field, Format, Method, Pick};
+
+    use super::super::Library;
+    use super::super::tests::{Folder, check_profile};
+
+    const HEAD: &str = "[profile]\nname = \"mine\"\nversion = 1\n";
+
+    #[test]
+    fn a_resource_is_declared_or_comes_with_the_signal_that_names_it() {
+        let text = format!(
+            "{HEAD}[[resource]]\npath = \"/sensors?u=c\"\nformat = \"senml-cbor\"\nevery = \"3 s\"\n\
+             observe = true\n\
+             [[signal]]\nname = \"temp\"\nread = \"/sensors?u=c\"\n\
+             [[signal]]\nname = \"rain\"\nread = \"/sensors?u=c\"\nsenml = \"r\"\nfield = \"sum\"\n\
+             [[signal]]\nname = \"led\"\nread = \"/led\"\nkind = \"bool\"\nwrite = {{ method = \"POST\" }}\n\
+             [[signal]]\nname = \"p\"\nread = \"/all\"\npointer = \"/a/0\"\n\
+             [[signal]]\nname = \"w\"\nread = \"/raw\"\nbyte = 2\ntype = \"u8\"\n"
+        );
+        let folder = Folder::new();
+        let profile = Library::read(&folder.write("mine.toml", &text)).expect("well formed");
+        let found: Vec<_> = profile
+            .resources
+            .iter()
+            .map(|its| (its.path.as_str(), its.format, its.observe, its.every.map(|every| every.0)))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("/sensors?u=c", Format::SenmlCbor, true, Some(3_000)),
+                ("/led", Format::Text, false, None),
+                ("/all", Format::Json, false, None),
+                ("/raw", Format::Octets, false, None),
+            ]
+        );
+        let sensors = &profile.resources[0];
+        assert_eq!(
+            (sensors.segments(), sensors.query()),
+            (vec!["sensors".into()], vec!["u=c".into()])
+        );
+        assert_eq!(sensors.method, Method::Get);
+        let record = |name: &str, field| Pick::Record { name: name.to_owned(), field };
+        assert_eq!(sensors.picks[0].pick, record("temp", Field::Value));
+        assert_eq!(sensors.picks[1].pick, record("r", Field::Sum));
+        let places: Vec<_> =
+            profile.signals.iter().filter_map(|spec| Some(profile.picked(spec)?.0)).collect();
+        assert_eq!(places, [0, 0, 1, 2, 3], "each signal knows its resource");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_resource_or_with_a_signal_in_it_is_told_with_its_line() {
+        for (rest, expected) in [
+            (
+                "[[resource]]\npath = \"temp\"\nformat = \"xml\"\nobserve = true\nmethod = \"POST\"\n\
+                 [[signal]]\nname = \"a\"\nread = \"/a\"\n",
+                &[
+                    "5: [[resource]] `path`: `temp` does not begin with `/`",
+                    "6: [[resource]] `format`: `xml` is not a format",
+                    "7: [[resource]] `observe` is for what is read by GET",
+                ][..],
+            ),
+            (
+                "[[signal]]\nname = \"a\"\nread = \"/a//b\"\npointer = \"b\"\n",
+                &[
+                    "6: [[signal]] `read`: `/a//b` has a segment that is none",
+                    "7: [[signal]] `pointer`: the pointer `b` does not begin with `/`",
+                ],
+            ),
+            (
+                "[[resource]]\npath = \"/a\"\nformat = \"json\"\n\
+                 [[signal]]\nname = \"a\"\nread = \"/a\"\nsenml = \"t\"\n",
+                &["10: [[signal]] `senml` is not for a resource in json"],
+            ),
+            (
+                "[[signal]]\nname = \"a\"\nread = \"/a\"\ntype = \"u16\"\n",
+                &["6: [[signal]] has a `type`, which is for bytes at an offset"],
+            ),
+            (
+                "[[signal]]\nname = \"a\"\nread = \"/a\"\n[[signal]]\nname = \"b\"\nread = \"hr:0\"\n\
+                 type = \"u16\"\n",
+                &["1: [profile] has resources, and `b` lies in a register"],
+            ),
+            (
+                "[[signal]]\nname = \"a\"\nread = \"/a\"\nwrite = { fc = \"single\" }\n\
+                 [[test]]\npayloads = { \"/b\" = \"1\" }\nexpect = { a = 1 }\n",
+                &[
+                    "7: [[signal]] `write`: `fc` and `bit_write` are for registers",
+                    "9: [[test]] `payloads` `/b`: is no resource of this profile",
+                ],
+            ),
+        ] {
+            check_profile(&format!("{HEAD}{rest}"), expected);
+        }
+    }
+}

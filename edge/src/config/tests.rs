@@ -8,7 +8,7 @@ use fieldgate_modbus::register::Table;
 
 use super::*;
 
-const GOOD: &str = r#"[gateway]
+pub(super) const GOOD: &str = r#"[gateway]
 name = "pump-house-3"
 [buffer]
 path = "data"
@@ -49,7 +49,7 @@ impl Drop for Folder {
 }
 
 /// `file:line: what` of each problem, with the folder left out.
-fn lines(folder: &Folder, problems: &[Problem]) -> Vec<String> {
+pub(super) fn lines(folder: &Folder, problems: &[Problem]) -> Vec<String> {
     let text = |problem: &Problem| {
         let file = problem.file.strip_prefix(&folder.0).unwrap_or(&problem.file).display();
         let line = problem.line.map(|line| line.to_string()).unwrap_or_default();
@@ -105,9 +105,8 @@ fn a_good_file_has_the_defaults_that_its_documentation_promises() {
         close_after_cycle: false,
     };
     assert_eq!(config.buses, [bus]);
-    assert_eq!(config.devices[0].every, Millis(1000));
     assert_eq!(config.devices[0].place, Place::Bus { bus: 0, unit: UnitId(1) });
-    assert_eq!(config.devices[0].timeout, Millis(1000));
+    assert_eq!((config.devices[0].every, config.devices[0].timeout), (Millis(1000), Millis(1000)));
     assert_eq!(config.catalogue().devices[0].profile, "eastron-sdm630@1");
 }
 
@@ -116,14 +115,10 @@ fn the_example_says_what_a_gateway_does() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("fieldgate.example.toml");
     let loaded = load(&example).expect("the example is good");
     assert_eq!(loaded.problems, []);
-    assert_eq!(
-        loaded.config.cloud,
-        Some(CloudConfig {
-            url: CloudUrl { tls: true, host: "cloud.example.com".to_owned(), port: 8883 },
-            credentials: PathBuf::from("/var/lib/fieldgate/credentials.toml"),
-            history_rate: 250_000,
-        })
-    );
+    let url = CloudUrl { tls: true, host: "cloud.example.com".to_owned(), port: 8883 };
+    let credentials = PathBuf::from("/var/lib/fieldgate/credentials.toml");
+    let cloud = CloudConfig { url, credentials, history_rate: 250_000 };
+    assert_eq!(loaded.config.cloud, Some(cloud));
     assert_eq!(loaded.config.devices.len(), 2);
     assert_eq!(loaded.config.devices[1].every, Millis(200));
 }

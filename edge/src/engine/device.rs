@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use fieldgate_model::{
-    AlarmKey, AlarmTransition, Cause, DeviceName, EventRecord, Millis, Quality, Sample,
-    SignalIndex, UtcMillis, Value,
+    AlarmKey, AlarmTransition, Cause, DeviceName, EventRecord, Millis, Quality, Sample, Severity,
+    SignalIndex, SignalName, UtcMillis, Value,
 };
-use fieldgate_rules::alarm::{Alarm, StoredAlarm};
+use fieldgate_rules::alarm::{Alarm, AlarmRule, Limit, StoredAlarm};
 use fieldgate_rules::decode::{accept, decode};
 use fieldgate_rules::payload::{self, senml::Time};
 use fieldgate_rules::plan::Image;
@@ -22,8 +22,9 @@ use fieldgate_rules::profile::Profile;
 use fieldgate_rules::signal::{Report, SignalSource};
 use fieldgate_script::{Reading, ScriptError, fit};
 
+use super::parsers::OVERRUNS_MAX;
 use crate::buffer::DeviceMap;
-use crate::config::{DeviceConfig, Place};
+use crate::config::{DeviceConfig, PARSER_ALARM, Place};
 use crate::drivers::host::Payload;
 
 /// How far a device's clock may be ahead of ours and still be believed, in milliseconds: what NTP
@@ -54,6 +55,8 @@ pub(super) struct Device {
     base: u32,
     signals: Vec<Signal>,
     alarms: Vec<Watched>,
+    /// Raised while its parser is disabled; `None` without a parser.
+    parser: Option<Watched>,
     seen: Seen,
 }
 
@@ -78,14 +81,15 @@ impl Device {
         stored: &BTreeMap<AlarmKey, StoredAlarm>,
     ) -> Self {
         let (name, profile) = (config.name.clone(), Arc::clone(&config.profile));
-        let watch = |rule: &fieldgate_rules::alarm::AlarmRule| {
+        let watch = |rule: &AlarmRule| {
             let (signal, spec) = profile.signal(&rule.signal)?;
             let key = AlarmKey { device: name.clone(), alarm: rule.name.clone() };
             let stored = stored.get(&key).copied().unwrap_or(StoredAlarm::NEVER);
             let alarm = Alarm::resume(rule.clone(), name.clone(), spec.unit.clone(), stored);
             Some(Watched { signal, alarm, last: None })
         };
-        let alarms = profile.alarms.iter().filter_map(watch).collect();
+        let alarms = profile.alarms.iter().filter_map(&watch).collect();
+        let parser = parser_rule(&profile).as_ref().and_then(watch);
         let signals = vec![Signal::default(); profile.signals.len()];
         Self {
             name,
@@ -94,6 +98,7 @@ impl Device {
             base: base.0,
             signals,
             alarms,
+            parser,
             seen: Seen::default(),
         }
     }
@@ -201,6 +206,14 @@ impl Device {
         unknown
     }
 
+    /// Takes how often in a row its parser has overrun its limits.
+    pub(super) fn handle_overruns(&mut self, overruns: u32, at: Millis, found: &mut Found) {
+        if let Some(watched) = &mut self.parser {
+            watched.alarm.handle_sample(Some(f64::from(overruns)), at);
+            watched.drain(found);
+        }
+    }
+
     /// Does what the alarms' delays are due for.
     pub(super) fn handle_timeout(&mut self, now: Millis, found: &mut Found) {
         for watched in &mut self.alarms {
@@ -226,7 +239,8 @@ impl Device {
             fieldgate_model::AlarmState::Active => true,
             fieldgate_model::AlarmState::Normal => false,
         };
-        self.alarms.iter().filter_map(|watched| watched.last.as_ref()).filter(active)
+        let all = self.alarms.iter().chain(&self.parser);
+        all.filter_map(|watched| watched.last.as_ref()).filter(active)
     }
 
     fn take(
@@ -263,6 +277,26 @@ impl Watched {
             found.transitions.push(transition);
         }
     }
+}
+
+/// The alarm of a disabled parser, on the first of its signals. Its value is the number of overruns
+/// in a row.
+fn parser_rule(profile: &Profile) -> Option<AlarmRule> {
+    let mut signals = profile.signals.iter();
+    let first = signals.find(|signal| matches!(signal.source, SignalSource::Parser { .. }))?;
+    let file = &profile.parser.as_ref()?.file;
+    Some(AlarmRule {
+        name: SignalName::new(PARSER_ALARM).ok()?,
+        signal: first.name.clone(),
+        limit: Limit::High(f64::from(OVERRUNS_MAX - 1)),
+        // One good frame is no overrun in a row.
+        deadband: f64::from(OVERRUNS_MAX - 1),
+        on_delay: Millis(0),
+        severity: Severity::High,
+        message: format!(
+            "parser `{file}` of ${{device}} is disabled: ${{value}} overruns of its limits in a row"
+        ),
+    })
 }
 
 /// When a payload arrived, on both clocks.

@@ -9,15 +9,14 @@ mod parsers;
 mod task;
 
 use fieldgate_model::{AlarmTransition, DeviceName, EventRecord, Millis, Sample, SignalIndex};
-use fieldgate_script::ScriptError;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::parsers::frame;
+pub(crate) use self::parsers::{Backstop, Blocks, Comparison, KeptFrame, Swap, frame};
 pub use self::task::{EngineInputs, EngineSetup, run};
 
 /// Requests that may wait; each is answered within one turn of the engine's loop.
-pub const REQUESTS_MAX: usize = 16;
+const REQUESTS_MAX: usize = 16;
 
 /// Why the engine could not start.
 #[derive(Debug, Error)]
@@ -28,23 +27,11 @@ pub enum EngineError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A parser's thread ended before it had loaded its source.
-    #[error("load the parser `{file}`: its thread died")]
-    ParserDied {
-        /// The file.
-        file: String,
-    },
-    /// A parser cannot be loaded.
-    #[error("load a parser")]
-    Parser {
-        /// Which one, where and why.
-        source: ScriptError,
-    },
 }
 
 /// What the engine can be asked.
 #[derive(Debug)]
-pub enum EngineRequest {
+pub(crate) enum EngineRequest {
     /// The newest values, stored or not.
     Snapshot {
         /// Only those taken after this time.
@@ -54,6 +41,30 @@ pub enum EngineRequest {
     },
     /// Put an event into the buffer's stream.
     Record(EventRecord),
+    /// About the parsers.
+    Parser(ParserRequest),
+}
+
+/// What the engine can be asked about its parsers. A reply that is dropped is the answer of a parser
+/// that is too busy.
+#[derive(Debug)]
+pub(crate) enum ParserRequest {
+    /// The files that run.
+    Files(oneshot::Sender<Vec<String>>),
+    /// The frames that a parser keeps.
+    Kept {
+        /// Its file.
+        file: String,
+        /// Where they go.
+        reply: oneshot::Sender<Vec<KeptFrame>>,
+    },
+    /// Become another version.
+    Swap {
+        /// Its file.
+        file: String,
+        /// What, and how.
+        swap: Swap,
+    },
 }
 
 /// The newest values of a gateway.
@@ -71,6 +82,10 @@ pub struct Snapshot {
     pub duplicates: u64,
 }
 
+/// The requests of every [`Engine`] handle, for [`run`].
+#[derive(Debug)]
+pub struct EngineRequests(mpsc::Receiver<EngineRequest>);
+
 /// Handle of the engine.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -78,9 +93,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The handle whose requests arrive at the other end of this channel.
-    pub const fn new(requests: mpsc::Sender<EngineRequest>) -> Self {
-        Self { requests }
+    /// The handle, and where its requests arrive.
+    pub fn channel() -> (Self, EngineRequests) {
+        let (requests, arriving) = mpsc::channel(REQUESTS_MAX);
+        (Self { requests }, EngineRequests(arriving))
     }
 
     /// The newest values taken after `since`, all without it. Empty once the engine has stopped.
@@ -90,6 +106,35 @@ impl Engine {
             return Snapshot::default();
         }
         answer.await.unwrap_or_default()
+    }
+
+    /// The parser files that run.
+    pub(crate) async fn parser_files(&self) -> Vec<String> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(ParserRequest::Files(reply), answer).await.unwrap_or_default()
+    }
+
+    /// The frames that a parser keeps; `None` if it is too busy or there is none.
+    pub(crate) async fn kept_frames(&self, file: String) -> Option<Vec<KeptFrame>> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(ParserRequest::Kept { file, reply }, answer).await
+    }
+
+    /// Has a parser become another version; `None` if it is too busy or there is none.
+    pub(crate) async fn swap_parser(
+        &self,
+        file: String,
+        source: String,
+        force: bool,
+    ) -> Option<Comparison> {
+        let (reply, answer) = oneshot::channel();
+        let swap = Swap { source, force, reply };
+        self.ask(ParserRequest::Swap { file, swap }, answer).await
+    }
+
+    async fn ask<T>(&self, request: ParserRequest, answer: oneshot::Receiver<T>) -> Option<T> {
+        self.requests.send(EngineRequest::Parser(request)).await.ok()?;
+        answer.await.ok()
     }
 
     /// Puts an event into the buffer's stream, unless the engine has stopped.

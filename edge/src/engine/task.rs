@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::device::{Device, Found, Now};
 use super::parsers::{Content, Parsed, Parsers};
-use super::{EngineError, EngineRequest, Snapshot, bases};
+use super::{EngineError, EngineRequest, EngineRequests, ParserRequest, Snapshot, bases};
 use crate::buffer::{Buffer, BufferError, DeviceMap, Intake};
 use crate::clock::Clock;
 use crate::config::DeviceConfig;
@@ -50,6 +50,9 @@ struct Task {
     parser_errors: BTreeMap<DeviceIndex, String>,
     skipped: u64,
     duplicates: u64,
+    /// What the buffer's thread had no time for: a disk may take half a minute for one sync, and
+    /// alarms do not wait for it.
+    backlog: Intake,
     buffer: Buffer,
     clock: Clock,
 }
@@ -68,14 +71,15 @@ pub struct EngineInputs {
 pub async fn run(
     setup: EngineSetup,
     inputs: EngineInputs,
-    mut requests: mpsc::Receiver<EngineRequest>,
+    requests: EngineRequests,
     buffer: Buffer,
     progress: watch::Sender<u64>,
 ) -> Result<(), EngineError> {
     let (results, mut parsed) = mpsc::channel(PARSED_MAX);
     let mut flush = tokio::time::interval(Duration::from_millis(setup.flush.0.max(10)));
     flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut task = Task::new(setup, Parsers::new(results, Clock), buffer)?;
+    let EngineRequests(mut requests) = requests;
+    let mut task = Task::new(setup, Parsers::new(results), buffer)?;
     let EngineInputs { mut frames, mut payloads } = inputs;
     let (mut polling, mut receiving) = (true, true);
     loop {
@@ -97,7 +101,7 @@ pub async fn run(
             Wake::Frame(Some(frame)) => task.handle_frame(frame),
             Wake::Parsed(Some(mut parsed)) => {
                 let taken = parsed.taken.take();
-                let is_good = parsed.readings.is_ok();
+                let is_good = parsed.readings.is_ok() && !parsed.is_late();
                 let found = task.handle_parsed(parsed);
                 task.finish(found, taken.filter(|_| is_good), None).await;
                 continue;
@@ -106,26 +110,35 @@ pub async fn run(
                 task.take_payload(frame).await;
                 continue;
             }
-            Wake::Frame(None) | Wake::Payload(None) => {
-                polling &= !frames.is_closed();
-                receiving &= !payloads.is_closed();
-                if !polling && !receiving {
+            // What is in the other one is still to be taken.
+            Wake::Frame(None) => {
+                polling = false;
+                if !receiving {
                     task.parsers.close();
                 }
                 continue;
             }
-            Wake::Parsed(None) => return Ok(()),
+            Wake::Payload(None) => {
+                receiving = false;
+                if !polling {
+                    task.parsers.close();
+                }
+                continue;
+            }
+            Wake::Parsed(None) => {
+                task.finish(Found::default(), None, None).await;
+                return Ok(());
+            }
             Wake::Request(request) => task.handle_request(request),
             Wake::Alarm => task.handle_alarms(),
             Wake::Flush => {
-                task.parsers.enforce(task.clock.now());
-                if let Err(error) = task.buffer.tick().await {
+                if let Err(error) = task.flush().await {
                     tracing::error!(%error, "the buffer cannot flush");
                 }
                 continue;
             }
         };
-        if let Err(error) = task.store(found).await {
+        if let Err(error) = task.offer(found) {
             tracing::error!(%error, "samples are lost");
         }
     }
@@ -167,6 +180,7 @@ impl Task {
             parser_errors,
             skipped: 0,
             duplicates: 0,
+            backlog: Intake::default(),
             buffer,
             clock: setup.clock,
         })
@@ -226,7 +240,7 @@ impl Task {
 
     /// Stores what was found, and tells whoever waits for that.
     async fn finish(
-        &self,
+        &mut self,
         found: Found,
         taken: Option<oneshot::Sender<Taken>>,
         refused: Option<String>,
@@ -245,7 +259,12 @@ impl Task {
 
     fn handle_parsed(&mut self, parsed: Parsed) -> Found {
         let mut found = Found::default();
+        if parsed.is_late() {
+            self.skipped += 1;
+            return found;
+        }
         let Some(device) = self.devices.get_mut(parsed.device.0) else { return found };
+        device.handle_overruns(parsed.overruns, parsed.at, &mut found);
         let readings = match parsed.readings {
             Ok(readings) => {
                 self.parser_errors.remove(&parsed.device);
@@ -288,6 +307,15 @@ impl Task {
                 Found::default()
             }
             EngineRequest::Record(event) => Found { events: vec![event], ..Found::default() },
+            EngineRequest::Parser(request) => {
+                match request {
+                    // Whoever asked may have given up waiting.
+                    ParserRequest::Files(reply) => drop(reply.send(self.parsers.files())),
+                    ParserRequest::Kept { file, reply } => self.parsers.kept(&file, reply),
+                    ParserRequest::Swap { file, swap } => self.parsers.swap(&file, swap),
+                }
+                Found::default()
+            }
         }
     }
 
@@ -319,7 +347,32 @@ impl Task {
         }
     }
 
-    async fn store(&self, found: Found) -> Result<(), BufferError> {
+    /// Gives the buffer what was found, and waits until it has it.
+    async fn store(&mut self, found: Found) -> Result<(), BufferError> {
+        self.keep(found);
+        if self.backlog.is_empty() {
+            return Ok(());
+        }
+        self.buffer.append(std::mem::take(&mut self.backlog)).await
+    }
+
+    /// Gives the buffer what was found if it has time, else keeps it.
+    fn offer(&mut self, found: Found) -> Result<(), BufferError> {
+        self.keep(found);
+        if !self.backlog.is_empty() {
+            let left = self.buffer.try_append(std::mem::take(&mut self.backlog))?;
+            self.backlog = left.unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), BufferError> {
+        self.offer(Found::default())?;
+        // A tick more would find the thread as busy.
+        if self.buffer.is_free() { self.buffer.tick().await } else { Ok(()) }
+    }
+
+    fn keep(&mut self, found: Found) {
         let Found { samples, transitions, alarms, mut events, maps, .. } = found;
         let at = self.clock.now();
         for transition in transitions {
@@ -331,10 +384,8 @@ impl Task {
             );
             events.push(EventRecord { at, event: Event::Alarm(transition) });
         }
-        if samples.is_empty() && events.is_empty() && maps.is_empty() {
-            return Ok(());
-        }
-        self.buffer.append(Intake { samples, events, alarms, maps, ..Intake::default() }).await
+        let found = Intake { samples, events, alarms, maps, ..Intake::default() };
+        self.skipped += self.backlog.extend(found);
     }
 }
 

@@ -78,6 +78,20 @@ pub(crate) enum Ask {
         /// Which.
         bus: String,
     },
+    /// The frames that a parser keeps.
+    #[serde(rename_all = "snake_case")]
+    ParserFrames {
+        /// Its file.
+        file: String,
+    },
+    /// Take a parser's file anew.
+    #[serde(rename_all = "snake_case")]
+    ParserReload {
+        /// Its file.
+        file: String,
+        /// Even if it fails on frames that the present one does not fail on.
+        force: bool,
+    },
     /// Values as they come in, until the connection is closed.
     #[serde(rename_all = "snake_case")]
     Watch {
@@ -326,6 +340,12 @@ pub(crate) struct BufferStatus {
     pub(crate) unsealed: u64,
     pub(crate) dropped: u64,
     pub(crate) commits: u64,
+    /// Bytes that the whole daemon has sent towards its disks since it started.
+    #[serde(default)]
+    pub(crate) written_bytes: u64,
+    /// The same a day, at the pace so far.
+    #[serde(default)]
+    pub(crate) written_bytes_per_day: u64,
     pub(crate) failing: Option<String>,
 }
 

@@ -18,6 +18,7 @@ mod explain;
 mod explain_resource;
 pub(crate) mod live;
 pub(crate) mod message;
+pub(crate) mod parsers;
 mod raw;
 mod read;
 mod status;
@@ -187,6 +188,14 @@ async fn answer(peer: &mut Peer, ask: Ask, uid: u32, handles: &Handles) -> io::R
         }
         Ask::Command { id } => {
             let answer = Answer::from(commands::find(handles, &id).await);
+            peer.send(&answer).await
+        }
+        Ask::ParserFrames { file } => {
+            let answer = Answer::from(parsers::frames(handles, &file).await);
+            peer.send(&answer).await
+        }
+        Ask::ParserReload { file, force } => {
+            let answer = Answer::from(parsers::reload(handles, &file, force, uid).await);
             peer.send(&answer).await
         }
         Ask::Trace { bus } => trace::trace(handles, bus.as_deref(), peer).await,

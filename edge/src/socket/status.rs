@@ -27,10 +27,12 @@ pub(super) async fn status(handles: &Handles) -> Status {
     let snapshot = handles.engine.snapshot(None).await;
     let buses = handles.line_status();
     let buffer = handles.buffer.borrow().clone();
+    let up = handles.clock.now().since(handles.started);
+    let written = written();
     let mut status = Status {
         gateway: handles.config.gateway.name.clone(),
         software: env!("CARGO_PKG_VERSION").to_owned(),
-        uptime_ms: handles.clock.now().since(handles.started).0,
+        uptime_ms: up.0,
         wrong: Vec::new(),
         alarms: snapshot.alarms.iter().map(alarm).collect(),
         devices: devices(handles, &buses, &snapshot),
@@ -43,6 +45,8 @@ pub(super) async fn status(handles: &Handles) -> Status {
             unsealed: buffer.tail,
             dropped: buffer.dropped,
             commits: buffer.commits,
+            written_bytes: written,
+            written_bytes_per_day: a_day(written, up),
             failing: buffer.failing,
         },
         cloud: cloud(handles),
@@ -50,6 +54,20 @@ pub(super) async fn status(handles: &Handles) -> Status {
     };
     status.wrong = wrong(&status, &snapshot);
     status
+}
+
+/// Bytes that this process has sent towards its disks, as the kernel counts them; 0 where it does not.
+fn written() -> u64 {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+    line.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0)
+}
+
+/// What so many bytes in this time come to in a day.
+fn a_day(bytes: u64, within: Millis) -> u64 {
+    const DAY: u128 = 86_400_000;
+    let a_day = u128::from(bytes) * DAY / u128::from(within.0.max(1));
+    u64::try_from(a_day).unwrap_or(u64::MAX)
 }
 
 fn alarm(alarm: &fieldgate_model::AlarmTransition) -> AlarmNow {

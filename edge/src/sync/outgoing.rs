@@ -79,7 +79,7 @@ impl Task {
         &mut self,
         (incarnation, stream): (IncarnationId, Stream),
         (first, next): (Position, Position),
-        reason: GapReason,
+        mut reason: GapReason,
     ) -> Result<(), SyncError> {
         let now = self.now();
         let chain = self.setup.buffer.chain_at(incarnation, stream, next).await?;
@@ -89,7 +89,9 @@ impl Task {
         };
         let (from, to) = match reason {
             GapReason::BufferFull | GapReason::Damaged => {
-                self.setup.buffer.lost_span(incarnation, stream).await?
+                let lost = self.setup.buffer.lost(incarnation, stream).await?;
+                reason = lost.reason;
+                (lost.from, lost.to)
             }
             GapReason::Refused => self.refused_span(incarnation, stream, first).await?,
         };

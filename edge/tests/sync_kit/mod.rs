@@ -6,7 +6,7 @@ use std::time::Duration;
 use fieldgate_edge::buffer::{Buffer, BufferOptions, Intake};
 use fieldgate_edge::clock::{Clock, ClockStatus, CloudWord, TimeHandle};
 use fieldgate_edge::config::CloudUrl;
-use fieldgate_edge::engine::{Engine, EngineRequest, Snapshot};
+use fieldgate_edge::engine::Engine;
 use fieldgate_edge::journal::Journal;
 use fieldgate_edge::sync::{self, Credentials, SyncOutputs, SyncSetup, SyncStatus};
 use fieldgate_model::{
@@ -85,14 +85,8 @@ impl Rig {
         let (journal, resumed) =
             Journal::open(&folder.0, recovered.has_run).expect("the journal opens");
         let mut tasks = JoinSet::new();
-        let (requests, mut asked) = mpsc::channel(16);
-        tasks.spawn(async move {
-            while let Some(request) = asked.recv().await {
-                if let EngineRequest::Snapshot { reply, .. } = request {
-                    drop(reply.send(Snapshot::default()));
-                }
-            }
-        });
+        // An engine that has stopped: it knows no values.
+        let (engine, _) = Engine::channel();
         let (commands, commands_out) = mpsc::channel(8);
         let (answers, answers_out) = mpsc::channel(8);
         let status = watch::Sender::new(SyncStatus::default());
@@ -109,7 +103,7 @@ impl Rig {
             fence: resumed.fence,
             doubt: resumed.doubt,
             history_rate: 250_000,
-            engine: Engine::new(requests),
+            engine,
             catalogue: Catalogue::default(),
             boot: BootId([1; 16]),
             clock: Clock,

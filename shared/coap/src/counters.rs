@@ -27,6 +27,8 @@ pub struct EndpointCounters {
     pub resets_sent: u64,
     /// Requests that ended because the way to the peer did.
     pub unreachable: u64,
+    /// Requests that ended because there was no session with the peer.
+    pub unauthenticated: u64,
     /// Answers that broke the protocol.
     pub protocol_faults: u64,
     /// Messages that came again, and had no second effect.

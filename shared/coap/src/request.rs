@@ -125,6 +125,9 @@ pub enum Failure {
     /// The way there ends before it.
     #[error("the peer cannot be reached")]
     Unreachable,
+    /// There is no session with it: no key, or the wrong one.
+    #[error("the peer did not accept our key")]
+    Unauthenticated,
     /// The answer is longer than what is taken.
     #[error("the answer is too long")]
     TooLarge,

@@ -134,7 +134,8 @@ impl From<mlua::Error> for Failure {
         // Its text says "runtime error: " first, which `locate` takes off.
         let text = error.to_string();
         let (line, message) = locate(&text);
-        Self { line, fault: Fault::Runtime { message } }
+        // What a library function of the prelude's refuses is the fault of the line that called it.
+        Self { line: line.or_else(|| first_line_of(&text)), fault: Fault::Runtime { message } }
     }
 }
 
@@ -143,6 +144,10 @@ fn locate(text: &str) -> (Option<u32>, String) {
     let text = text.strip_prefix("runtime error: ").unwrap_or(text);
     let text = text.split("\nstack traceback:").next().unwrap_or_default();
     let text = without_address(text);
+    let text = match text.strip_prefix("prelude:").and_then(|rest| rest.split_once(": ")) {
+        Some((_, message)) => message,
+        None => text,
+    };
     let placed = text
         .strip_prefix(CHUNK)
         .and_then(|rest| rest.strip_prefix(':'))

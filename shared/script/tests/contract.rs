@@ -122,6 +122,11 @@ fn an_error_names_the_file_and_the_line() {
         ("return function(frame)\n return { v = reg.u32(frame.hr, 0, 'ABDC') }\nend", 2),
         ("return function(frame)\n error('no')\nend", 2),
         ("return function(frame)\n\n while true do end\nend", 3),
+        ("return function(frame)\n\n string.find('a', '%')\nend", 3),
+        ("return function(frame)\n string.format('%d', 'x')\nend", 2),
+        ("return function(frame)\n\n\n table.concat({ {} })\nend", 4),
+        ("return function(frame)\n\n json.decode('{')\nend", 3),
+        ("return function(frame)\n\n return { v = int.new(1) // 0 }\nend", 3),
     ] {
         let error = run_once(source).expect_err(source);
         assert_eq!((error.file.as_str(), error.line), ("meter.luau", Some(line)), "{error}");

@@ -3,7 +3,6 @@
 //!
 //! The two take turns, so that neither has the better half of the machine's minute.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -11,19 +10,19 @@ use serde_json::{Value, json};
 
 use super::peer::{Loop, RawLoop};
 use super::poll::round;
-use crate::harness::{Process, Scratch, coap_client, free_udp_port, until};
+use crate::harness::{CoapServer, Scratch};
 
 /// Turns of each side.
 const TURNS: u32 = 5;
 /// A resource of libcoap's server: a text of 15 bytes.
 const PATH: &str = "time";
-/// It binds a port; this is for a loaded machine.
-const START_AT_MOST: Duration = Duration::from_secs(20);
 
 pub(super) fn run(length: Duration) -> Result<Value> {
     let scratch = Scratch::new("fieldgate-bench")?;
     let (ours, theirs) = (RawLoop::endpoint()?, RawLoop::libcoap()?);
-    let (_server, port) = serve(&scratch)?;
+    // Said little, so that its log costs neither side.
+    let server = CoapServer::libcoap(scratch.path(), &["-v", "0"])?;
+    let port = server.listen().port().to_string();
     let turn = length / TURNS;
     let arguments = [port, PATH.to_owned(), turn.as_secs_f64().to_string()];
     let mut sums = [Loop::default(); 2];
@@ -45,18 +44,4 @@ pub(super) fn run(length: Duration) -> Result<Value> {
             "cpu_per_request_over_libcoap": round(cost(ours) / cost(theirs)),
         },
     }))
-}
-
-/// libcoap's server, and its port.
-fn serve(scratch: &Scratch) -> Result<(Process, String)> {
-    let port = free_udp_port()?.to_string();
-    let arguments = ["-A", "127.0.0.1", "-p", &port, "-v", "0"];
-    let program = Path::new("/usr/bin/coap-server-notls");
-    let process = Process::start("coap-server", program, arguments, scratch.path())?;
-    let url = format!("coap://127.0.0.1:{port}/{PATH}");
-    until("libcoap's server", START_AT_MOST, || {
-        let ended = coap_client(scratch.path(), &["-B", "1", &url])?;
-        Ok((!ended.stdout.trim().is_empty()).then_some(()))
-    })?;
-    Ok((process, port))
 }

@@ -1,4 +1,4 @@
-//! Benchmarks: what the gateway costs on a given work, beside a peer on the same work.
+//! Benchmarks: what gateway and cloud cost on a given work, beside a peer on the same work.
 //!
 //! # Invariants
 //!
@@ -10,10 +10,20 @@
 mod coap;
 mod cost;
 mod dead;
+mod encode;
+mod fleet;
+mod idle;
+mod ingest;
+mod inside;
+mod mqtt;
+mod observe;
+mod over_mqtt;
 mod parse;
 mod peer;
 mod poll;
+mod query;
 mod rate;
+mod raw_rows;
 mod rig;
 mod stored;
 mod sync;
@@ -27,12 +37,15 @@ use serde_json::Value;
 
 use crate::harness::duration;
 
-/// What the gateway costs, beside a peer on the same work in the same run.
+/// What gateway and cloud cost, beside a peer on the same work in the same run.
 #[derive(Debug, Parser)]
 #[command(
     name = "tests/bench",
     after_help = "Examples:\n  tests/bench poll\n  tests/bench poll --devices 100 --for 30s --json\n  \
-                  tests/bench rate\n  tests/bench dead\n  tests/bench coap\n  tests/bench sync\n  \
+                  tests/bench rate\n  tests/bench dead\n  tests/bench ingest --for 1m\n  \
+                  tests/bench query\n  tests/bench idle --for 1m\n  tests/bench coap\n  \
+                  tests/bench coap-observe --for 10s\n  \
+                  tests/bench sync\n  \
                   tests/bench parse --for 10s"
 )]
 pub struct Options {
@@ -62,10 +75,32 @@ enum Work {
     },
     /// CoAP requests one after the other: our endpoint and libcoap's client, of the same libcoap server
     Coap,
+    /// Observed CoAP resources that each change once a second; the simulated device's cost apart
+    CoapObserve {
+        /// How many.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=5_000))]
+        resources: u16,
+    },
     /// Parses a second through the parsers' boundary, beside Luau with the same limits called bare
     Parse,
     /// One dead unit among 20 on a simulated line at 9600 Bd: what it costs the others
     Dead,
+    /// Bytes a sample and samples a second of the wire's encoding
+    Encode,
+    /// Samples a second into the cloud, at 1,000 and at 100 a batch, in process and over MQTT
+    Ingest {
+        /// How many gateways send.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        gateways: u16,
+    },
+    /// A month of one signal at one sample a second: charted, and read
+    Query,
+    /// Memory of the cloud for each gateway that is connected and silent
+    Idle {
+        /// How many gateways are connected.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=4_000))]
+        gateways: u16,
+    },
     /// A backlog on its way into the cloud: samples a second, their cost, commands meanwhile
     Sync {
         /// Samples of the backlog.
@@ -80,8 +115,13 @@ pub fn run(options: &Options) -> Result<()> {
         Work::Poll { devices } => poll::run(devices, options.length)?,
         Work::Rate { in_flight } => rate::run(in_flight, options.length)?,
         Work::Coap => coap::run(options.length)?,
+        Work::CoapObserve { resources } => observe::run(resources, options.length)?,
         Work::Parse => parse::run(options.length)?,
         Work::Dead => dead::run(options.length)?,
+        Work::Encode => encode::run(options.length),
+        Work::Ingest { gateways } => ingest::run(gateways.into(), options.length)?,
+        Work::Query => query::run()?,
+        Work::Idle { gateways } => idle::run(gateways.into(), options.length)?,
         Work::Sync { samples } => sync::run(samples)?,
     };
     print(&figures, options.json)

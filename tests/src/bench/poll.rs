@@ -110,7 +110,7 @@ fn total(rig: &Rig) -> u64 {
     rig.reads().iter().sum()
 }
 
-fn mib(bytes: u64) -> f64 {
+pub(super) fn mib(bytes: u64) -> f64 {
     as_f64(bytes) / f64::from(1 << 20)
 }
 

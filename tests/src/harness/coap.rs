@@ -42,12 +42,21 @@ impl CoapServer {
 
     /// Starts `tests/system/aiocoap_server.py`.
     pub fn aiocoap(folder: &Path) -> Result<Self> {
+        Self::start_script("aiocoap_server.py", folder)
+    }
+
+    /// Starts `tests/system/aiocoap_plugtest.py`.
+    pub fn plugtest(folder: &Path) -> Result<Self> {
+        Self::start_script("aiocoap_plugtest.py", folder)
+    }
+
+    fn start_script(script: &str, folder: &Path) -> Result<Self> {
         let root = repository();
         let python = root.join("tests/.venv/bin/python");
         if !python.is_file() {
             bail!("`tests/.venv` is not there; `tests/run` makes it");
         }
-        let script = root.join("tests/system/aiocoap_server.py");
+        let script = root.join("tests/system").join(script);
         let mut process = Process::start("aiocoap", &python, [script], folder)?;
         let line = process.first_json_line(START_AT_MOST)?;
         let listen = line.get("listen").and_then(Value::as_str).context("no `listen`")?;

@@ -22,8 +22,15 @@ use super::session::{Session, Step};
 use super::{Authenticator, Limits, Login, Verdict};
 use crate::link::{Down, LinkEvent, LinkMetrics, Refusal, Up};
 
-/// Bytes read at once: several small messages, and little for a connection that idles.
-const READ_BYTES: usize = 8 * 1024;
+/// Bytes read at once by a connection that idles: a Hello, a Present, an acknowledgement. There are
+/// thousands of them.
+const READ_BYTES_MIN: usize = 512;
+
+/// Bytes read at once by a connection that has more to say: several messages.
+const READ_BYTES_MAX: usize = 16 * 1024;
+
+/// What an empty buffer may keep for the next message.
+const KEEP_BYTES_MAX: usize = 1024;
 
 /// Unwritten bytes beyond which nothing more is read or taken: one full message and its answers.
 const OUT_BYTES_MAX: usize = 64 * 1024;
@@ -117,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
             writer,
             context,
             session: Session::new(),
-            buffer: vec![0; READ_BYTES],
+            buffer: vec![0; READ_BYTES_MIN],
             inbox: Vec::new(),
             waiting: None,
             unflushed: false,
@@ -207,6 +214,7 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
                 self.heard_at = Instant::now();
                 self.inbox.extend(&self.buffer[..length]);
                 self.take_inbox(gateway)?;
+                self.resize(length);
             }
             Woken::Taken(packet_id) => {
                 self.acknowledge(packet_id)?;
@@ -220,6 +228,7 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
                 // Nothing written means that the rest has been flushed.
                 self.unflushed = length > 0;
                 self.session.out().drain(..length);
+                give_back(self.session.out());
                 self.written_at = Instant::now();
             }
             Woken::Late if self.is_slow() => return Err(Ended::Refused(Refusal::SlowReader)),
@@ -234,6 +243,16 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
             self.written_at = Instant::now();
         }
         Ok(())
+    }
+
+    /// Reads more at once while there is more, and little again when there is not.
+    fn resize(&mut self, length: usize) {
+        if length == self.buffer.len() && length < READ_BYTES_MAX {
+            self.buffer.resize((length * 4).min(READ_BYTES_MAX), 0);
+        } else if length <= READ_BYTES_MIN && self.buffer.len() > READ_BYTES_MIN {
+            self.buffer = vec![0; READ_BYTES_MIN];
+        }
+        give_back(&mut self.inbox);
     }
 
     /// Gives the session what has been read, until it is used up or a message has to wait.
@@ -314,6 +333,13 @@ impl<S: AsyncRead + AsyncWrite> Line<S> {
         };
         // The connection ends whether or not the peer hears why.
         drop(timeout(FAREWELL, farewell).await);
+    }
+}
+
+/// Frees what an empty buffer holds beyond a small message.
+fn give_back(buffer: &mut Vec<u8>) {
+    if buffer.is_empty() {
+        buffer.shrink_to(KEEP_BYTES_MAX);
     }
 }
 

@@ -9,7 +9,7 @@ use fieldgate_model::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::rows::{count, damaged, id, not_found, number};
-use super::{command, project, rollups};
+use super::{anchors, command, project, rollups};
 use crate::store::rollup::HOUR_MS;
 use crate::store::{BatchState, Commit, GatewayState, Reservation, StoreError};
 
@@ -98,9 +98,13 @@ pub(super) fn commit(
     now: UtcMillis,
 ) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
+    let lines = anchors::note(&transaction, commits, now)?;
+    let mut placed = Vec::with_capacity(commits.len());
     for commit in commits {
+        let span = anchors::place(&lines, commit);
+        placed.push((commit, span));
         if !is_stored(&transaction, commit)? {
-            insert_batch(&transaction, commit, now)?;
+            insert_batch(&transaction, commit, span, now)?;
             advance(&transaction, commit, now)?;
             book(&transaction, commit, now)?;
             for change in &commit.alarms {
@@ -117,7 +121,7 @@ pub(super) fn commit(
             }
         }
     }
-    for (gateway, until) in seen(commits) {
+    for (gateway, until) in seen(&placed) {
         transaction
             .prepare_cached(
                 "UPDATE gateway SET last_seen_at = ?2,
@@ -126,20 +130,23 @@ pub(super) fn commit(
             )?
             .execute(params![gateway.as_str(), now.0, until])?;
     }
-    for (gateway, from, to) in changed_hours(commits) {
+    for (gateway, from, to) in changed_hours(&placed) {
         rollups::mark(&transaction, gateway, (from, to), now)?;
     }
     transaction.commit()?;
     Ok(())
 }
 
+/// A batch and where it stands in UTC.
+type Placed<'c> = (&'c Commit, Option<(UtcMillis, UtcMillis)>);
+
 /// The gateways of a group, each with the time of its newest sample.
-fn seen(commits: &[Commit]) -> BTreeMap<&GatewayId, Option<i64>> {
+fn seen<'c>(placed: &[Placed<'c>]) -> BTreeMap<&'c GatewayId, Option<i64>> {
     let mut until_by_gateway = BTreeMap::new();
-    for commit in commits {
+    for (commit, span) in placed {
         let until = until_by_gateway.entry(&commit.gateway).or_insert(None);
         if commit.stream == Stream::Samples {
-            *until = commit.span.map(|(_, to)| to.0).max(*until);
+            *until = span.map(|(_, to)| to.0).max(*until);
         }
     }
     until_by_gateway
@@ -147,14 +154,14 @@ fn seen(commits: &[Commit]) -> BTreeMap<&GatewayId, Option<i64>> {
 
 /// The ranges of hours that a group adds samples to, each once: most batches of a group lie in one.
 /// A batch that was stored before marks its hours again, which costs no more than making them anew.
-fn changed_hours(commits: &[Commit]) -> BTreeSet<(&GatewayId, UtcMillis, UtcMillis)> {
+fn changed_hours<'c>(placed: &[Placed<'c>]) -> BTreeSet<(&'c GatewayId, UtcMillis, UtcMillis)> {
     let hour = |at: UtcMillis| UtcMillis(at.0.div_euclid(HOUR_MS) * HOUR_MS);
-    let readable = commits
-        .iter()
-        .filter(|commit| commit.stream == Stream::Samples && commit.state == BatchState::Readable);
+    let readable = placed.iter().filter(|(commit, _)| {
+        commit.stream == Stream::Samples && commit.state == BatchState::Readable
+    });
     readable
-        .filter_map(|commit| {
-            let (from, to) = commit.span?;
+        .filter_map(|(commit, span)| {
+            let (from, to) = (*span)?;
             Some((&commit.gateway, hour(from), hour(to)))
         })
         .collect()
@@ -185,13 +192,15 @@ fn is_stored(connection: &Connection, commit: &Commit) -> Result<bool, StoreErro
 fn insert_batch(
     connection: &Connection,
     commit: &Commit,
+    span: Option<(UtcMillis, UtcMillis)>,
     now: UtcMillis,
 ) -> Result<(), StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO batch (tenant, gateway, incarnation, stream, first, next, catalogue,
-                                from_at, to_at, state, committed_at, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                                from_at, to_at, state, committed_at, body, boot, from_mono,
+                                to_mono)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             commit.tenant.as_str(),
@@ -201,11 +210,14 @@ fn insert_batch(
             count(commit.first.0),
             count(commit.next.0),
             commit.catalogue.map(|catalogue| catalogue.0),
-            commit.span.map(|(from, _)| from.0),
-            commit.span.map(|(_, to)| to.0),
+            span.map(|(from, _)| from.0),
+            span.map(|(_, to)| to.0),
             commit.state.code(),
             now.0,
-            commit.body
+            commit.body,
+            commit.boot.0,
+            commit.mono.map(|(from, _)| count(from.0)),
+            commit.mono.map(|(_, to)| count(to.0))
         ])?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The store in one `SQLite` file.
 
 mod admin;
+pub(super) mod anchors;
 mod blocks;
 mod command;
 mod gateway;
@@ -17,8 +18,8 @@ use rusqlite::Connection;
 
 use super::{
     Closing, Commit, Compaction, GatewayRow, GatewayState, Hold, NewCommand, NewConsoleLink,
-    NewTenant, NewToken, OpenCommand, Reservation, Rolled, Scopes, Store, StoreError, Submitted,
-    TenantRow, TokenRow,
+    NewTenant, NewToken, OpenCommand, Reservation, Restamp, Rolled, Scopes, Store, StoreError,
+    Submitted, TenantRow, TokenRow,
 };
 
 /// The store in one `SQLite` file.
@@ -68,6 +69,10 @@ impl Store for SqliteStore {
 
     fn roll(&mut self, planned: &[Rolled], now: UtcMillis) -> Result<usize, StoreError> {
         rollups::roll(&mut self.connection, planned, now)
+    }
+
+    fn restamp(&mut self, step: &Restamp, now: UtcMillis) -> Result<bool, StoreError> {
+        anchors::restamp(&mut self.connection, step, now)
     }
 
     fn mark_dirty(

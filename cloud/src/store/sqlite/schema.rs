@@ -16,10 +16,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// The files under `schema/sqlite/`, in order. A file never changes once it was released.
-const VERSIONS: [&str; 3] = [
+const VERSIONS: [&str; 4] = [
     include_str!("../schema/sqlite/0001-first.sql"),
     include_str!("../schema/sqlite/0002-blocks.sql"),
     include_str!("../schema/sqlite/0003-doubt-and-steps.sql"),
+    include_str!("../schema/sqlite/0004-anchors.sql"),
 ];
 
 /// Below it a WAL can lose commits that a checkpoint runs into.

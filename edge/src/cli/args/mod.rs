@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 mod live;
+mod parser;
 pub(super) mod simulate;
 
 use std::path::PathBuf;
@@ -12,7 +13,12 @@ use fieldgate_model::Millis;
 pub(super) use self::live::{
     DecodeArgs, ExplainArgs, LineArgs, Mode, ParityArg, ReadArgs, ScanArgs, TopArgs, TraceArgs,
 };
+pub(super) use self::parser::{
+    ParserBenchArgs, ParserReloadArgs, ParserReplayArgs, ParserTestArgs, ParserVerb,
+};
 use self::simulate::SimulateArgs;
+use super::buffer::BufferVerb;
+use super::history::HistoryArgs;
 use super::plan::PlanArgs;
 use super::profile::args::ProfileVerb;
 use crate::config::parse_duration;
@@ -39,7 +45,8 @@ const TOP_EXAMPLES: &str = "\
 By what you are at:
   find out         scan, decode, read, trace
   describe         profile, parser, check, plan
-  run and look     run, status, top, watch, explain, write, sync, command
+  run and look     run, status, top, watch, history, buffer, explain, write, sync,
+                   command
   rehearse         simulate
 
 Examples:
@@ -195,10 +202,12 @@ Examples:
         #[arg(long, value_name = "FOLDER")]
         out: Option<PathBuf>,
     },
-    /// Try out parsers
+    /// Try out parsers, replay the frames that failed, and take a new file into the running gateway
     #[command(after_help = "\
 Examples:
-  fieldgate parser test pump.luau")]
+  fieldgate parser test pump.luau
+  fieldgate parser replay pump.luau
+  fieldgate parser reload pump.luau")]
     Parser {
         #[command(subcommand)]
         verb: ParserVerb,
@@ -217,6 +226,26 @@ Examples:
         #[command(subcommand)]
         verb: ProfileVerb,
     },
+    /// Show what the gateway holds of a device, sent or not
+    #[command(after_help = "\
+Examples:
+  fieldgate history main-meter --last '10 min'
+  fieldgate history main-meter/voltage_l1 --last '1 h' --csv > voltage.csv
+  fieldgate history main-meter --json | jq -c '[.at, .value]'
+
+Read from the buffer's files, whether the gateway runs or not. Minutes that had to give way show
+their mean, smallest and greatest value.")]
+    History(HistoryArgs),
+    /// Look into the buffer: what it holds, whether it is sound, what can be saved of a damaged one
+    #[command(after_help = "\
+Examples:
+  fieldgate buffer stat
+  fieldgate buffer verify
+  fieldgate buffer salvage buffer.db.damaged-0 > salvaged.ndjson")]
+    Buffer {
+        #[command(subcommand)]
+        verb: BufferVerb,
+    },
     /// Print completions for a shell
     #[command(after_help = "\
 Examples:
@@ -227,21 +256,6 @@ Examples:
         /// Which shell.
         shell: Shell,
     },
-}
-
-/// Verbs about parsers.
-#[derive(Debug, Subcommand)]
-pub(super) enum ParserVerb {
-    /// Run a parser over one frame; it needs no profile
-    #[command(after_help = "\
-Examples:
-  fieldgate parser test pump.luau
-  fieldgate parser test pump.luau --frame '{\"hr\": [1, 1450, 325, 482, 0, 7]}'
-  fieldgate parser test pump.luau --frame '{\"ir\": {\"100\": [7, 8]}, \"co\": [true]}'
-  fieldgate parser test text.luau --frame '{\"payload\": \"21.5 C\", \"format\": 0}'
-
-Without --frame, hr[0] to hr[9] hold 0 to 9.")]
-    Test(ParserTestArgs),
 }
 
 /// Verbs about commands of the cloud.
@@ -327,19 +341,6 @@ pub(super) struct WatchArgs {
     pub(super) duration: Option<Millis>,
     #[command(flatten)]
     pub(super) daemon: DaemonArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ParserTestArgs {
-    /// The parser's Luau file.
-    pub(super) file: PathBuf,
-    /// What it is given: `hr`, `ir`, `co`, `di` as lists from address 0 or objects of address to
-    /// list; `payload`, `format`, `device`.
-    #[arg(long, value_name = "JSON")]
-    pub(super) frame: Option<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 fn duration(text: &str) -> Result<Millis, String> {

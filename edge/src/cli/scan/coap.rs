@@ -112,6 +112,11 @@ async fn targets(args: &ScanArgs) -> Result<Vec<SocketAddr>, Failure> {
             None => failure,
         }
     })?;
+    if host.is_secure {
+        let failure = Failure::usage("a scan has no key for DTLS");
+        return Err(failure.hint("name the device in the configuration, and `fieldgate read` it"));
+    }
+    let host = HostConfig { host: host.host, port: host.port, psk: None };
     let found = resolve(&host).await;
     let found = found.ok_or_else(|| Failure::refused(format!("`{}` has no address", host.host)))?;
     Ok(vec![found])
@@ -134,7 +139,8 @@ async fn ask(endpoint: &Endpoint, target: SocketAddr) -> Vec<Found> {
 
 /// What a device has, and what each of it says once.
 async fn look(endpoint: &Endpoint, found: Found) -> Device {
-    let host = HostConfig { host: found.peer.ip().to_string(), port: found.peer.port() };
+    let (host, port) = (found.peer.ip().to_string(), found.peer.port());
+    let host = HostConfig { host, port, psk: None };
     let url = host.url();
     let links = match found.links {
         Ok(links) => links,

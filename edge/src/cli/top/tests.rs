@@ -52,6 +52,8 @@ fn status(devices: Vec<DeviceStatus>) -> Status {
             unsealed: 0,
             dropped: 0,
             commits: 0,
+            written_bytes: 0,
+            written_bytes_per_day: 0,
             failing: None,
         },
         cloud: CloudStatus {

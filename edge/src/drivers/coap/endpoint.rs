@@ -17,12 +17,12 @@ use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::discovery::{Discovery, FOUND_MAX};
+use super::dtls::Secured;
 use super::incoming::Incoming;
 use super::observation::Observation;
 use super::security::Security;
 use super::socket::Socket;
 use super::task::{Command, PUSHES_MAX, Task};
-use crate::clock::Clock;
 use crate::drivers::Tapped;
 
 /// What may wait for the endpoint's task: as much as a large gateway polls at once. Who asks more
@@ -223,6 +223,7 @@ impl From<Failure> for RequestError {
             Failure::Timeout => Self::Timeout,
             Failure::Reset => Self::Reset,
             Failure::Unreachable => Self::Unreachable,
+            Failure::Unauthenticated => Self::Security,
             Failure::TooLarge => Self::TooLarge,
             Failure::Protocol(fault) => Self::Protocol(fault),
             Failure::Cancelled => Self::Closed,
@@ -247,18 +248,20 @@ impl Endpoint {
         options: EndpointOptions,
         incoming: Option<mpsc::Sender<Incoming>>,
     ) -> Result<Self, OpenError> {
-        if let Security::Psk(_) = &options.security {
-            return Err(OpenError::NoDtls);
-        }
+        let secured = match &options.security {
+            Security::None => None,
+            Security::Psk(devices) => {
+                let secured = Secured::new(devices.clone(), random()?);
+                Some(secured.ok_or(OpenError::NoDtls)?)
+            }
+        };
         let bind = options.bind;
         let socket = Socket::bind(bind).map_err(|source| OpenError::Bind { bind, source })?;
         let local = socket.local().map_err(|source| OpenError::Bind { bind, source })?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|_| OpenError::Random)?;
-        let machine = machine::Endpoint::new(options.machine(incoming.is_some()), seed);
+        let machine = machine::Endpoint::new(options.machine(incoming.is_some()), random()?);
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (shown, counters) = watch::channel(EndpointCounters::default());
-        let task = Task::new(options, socket, machine, incoming, shown, Clock);
+        let task = Task::new(options, socket, machine, secured, incoming, shown);
         tokio::spawn(task.run(inbox));
         Ok(Self { commands, counters, local })
     }
@@ -317,4 +320,11 @@ impl Endpoint {
     async fn command(&self, command: Command) -> Result<(), RequestError> {
         self.commands.send(command).await.map_err(|_| RequestError::Closed)
     }
+}
+
+/// What only the kernel knows.
+fn random() -> Result<[u8; 32], OpenError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|_| OpenError::Random)?;
+    Ok(bytes)
 }

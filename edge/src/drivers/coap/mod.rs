@@ -10,6 +10,11 @@
 //! - It ends when the last [`Endpoint`] is dropped.
 
 mod discovery;
+#[cfg(feature = "coap-dtls")]
+mod dtls;
+#[cfg(not(feature = "coap-dtls"))]
+#[path = "dtls_absent.rs"]
+mod dtls;
 mod endpoint;
 mod incoming;
 mod observation;

@@ -16,6 +16,9 @@ use tokio::net::UdpSocket;
 #[derive(Debug)]
 pub(super) struct Socket {
     socket: UdpSocket,
+    /// The same one. Whether it takes a datagram is the kernel's word alone: tokio's is that of the
+    /// last time it looked, and before the first it says no.
+    sender: std::net::UdpSocket,
 }
 
 impl Socket {
@@ -30,7 +33,8 @@ impl Socket {
         if let Err(error) = told {
             tracing::warn!(%address, %error, "unreachable peers will look silent");
         }
-        Ok(Self { socket: UdpSocket::from_std(socket)? })
+        let sender = socket.try_clone()?;
+        Ok(Self { socket: UdpSocket::from_std(socket)?, sender })
     }
 
     pub(super) fn local(&self) -> io::Result<SocketAddr> {
@@ -72,10 +76,10 @@ impl Socket {
 
     /// Sends a datagram; one that the system does not take is one that the network loses.
     pub(super) fn try_send(&self, bytes: &[u8], peer: SocketAddr) {
-        match self.socket.try_send_to(bytes, peer) {
+        match self.sender.send_to(bytes, peer) {
             // It told of another one, and did not send.
             Err(error) if is_of_a_peer(&error) => {
-                self.socket.try_send_to(bytes, peer).map(drop).unwrap_or_default();
+                self.sender.send_to(bytes, peer).map(drop).unwrap_or_default();
             }
             Ok(_) | Err(_) => {}
         }

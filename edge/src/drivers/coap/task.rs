@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fieldgate_coap::code::Code;
 use fieldgate_coap::counters::EndpointCounters;
 use fieldgate_coap::endpoint::{
-    ContentKey, Effect, Endpoint, ExchangeId, ObservationId, Push, PushId,
+    ContentKey, Effect, Endpoint, ExchangeId, Loss, ObservationId, Push, PushId,
 };
 use fieldgate_coap::message::DATAGRAM_MAX;
 use fieldgate_coap::request::{Failure, Request, Response};
@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::sleep;
 
 use super::discovery::Heard;
+use super::dtls::{Layered, Secured};
 use super::endpoint::{CoapResponse, EndpointOptions, RequestError};
 use super::incoming::{Incoming, ReplyHandle};
 use super::observation::{NOTIFICATIONS_MAX, Notification};
@@ -26,6 +27,8 @@ use crate::drivers::{Direction, Tapped};
 
 /// Pushes that may wait to be durable; each has its place among the replies.
 pub(super) const PUSHES_MAX: usize = 256;
+/// How an observation ends whose peer says nothing any more.
+const SILENT: Notification = Notification::Lost(Loss::Failed(Failure::Timeout));
 /// Datagrams taken at a time, so that a flood leaves room for those who ask.
 const RECEIVED_AT_A_TIME: usize = 64;
 
@@ -57,21 +60,34 @@ pub(super) enum Command {
 /// An observation that has begun, or why it has not.
 type Begun = Result<(ObservationId, broadcast::Receiver<Notification>), RequestError>;
 
+/// Who is asked, and who wants to know.
+struct Asked {
+    peer: SocketAddr,
+    done: oneshot::Sender<Result<CoapResponse, RequestError>>,
+}
+
+/// Who is observed, and who wants to know.
+struct Observed {
+    peer: SocketAddr,
+    told: broadcast::Sender<Notification>,
+}
+
 /// The task.
 pub(super) struct Task {
     name: Arc<str>,
     socket: Socket,
     machine: Endpoint,
+    secured: Option<Secured>,
     clock: Clock,
-    requests: BTreeMap<ExchangeId, oneshot::Sender<Result<CoapResponse, RequestError>>>,
+    requests: BTreeMap<ExchangeId, Asked>,
     discoveries: BTreeMap<ExchangeId, mpsc::Sender<Heard>>,
-    observations: BTreeMap<ObservationId, broadcast::Sender<Notification>>,
+    observations: BTreeMap<ObservationId, Observed>,
     shown: watch::Sender<EndpointCounters>,
     tap: Option<broadcast::Sender<Arc<Tapped>>>,
     tapped_at: Option<Instant>,
     incoming: Option<mpsc::Sender<Incoming>>,
     replies: mpsc::Sender<(PushId, Code)>,
-    replied: mpsc::Receiver<(PushId, Code)>,
+    answers: mpsc::Receiver<(PushId, Code)>,
 }
 
 enum Event {
@@ -87,16 +103,17 @@ impl Task {
         options: EndpointOptions,
         socket: Socket,
         machine: Endpoint,
+        secured: Option<Secured>,
         incoming: Option<mpsc::Sender<Incoming>>,
         shown: watch::Sender<EndpointCounters>,
-        clock: Clock,
     ) -> Self {
-        let (replies, replied) = mpsc::channel(PUSHES_MAX);
+        let (replies, answers) = mpsc::channel(PUSHES_MAX);
         Self {
             name: options.name,
             socket,
             machine,
-            clock,
+            secured,
+            clock: Clock,
             requests: BTreeMap::new(),
             discoveries: BTreeMap::new(),
             observations: BTreeMap::new(),
@@ -105,7 +122,7 @@ impl Task {
             tapped_at: None,
             incoming,
             replies,
-            replied,
+            answers,
         }
     }
 
@@ -117,7 +134,7 @@ impl Task {
                 Event::Command(command) => self.command(command),
                 Event::Reply(push, code) => self.machine.reply(push, code, self.clock.now()),
                 Event::Readable => self.receive(&mut buffer),
-                Event::Due => self.machine.handle_timeout(self.clock.now()),
+                Event::Due => self.handle_timeout(),
                 Event::Closed => return,
             }
             self.flush();
@@ -126,8 +143,10 @@ impl Task {
 
     async fn select(&mut self, inbox: &mut mpsc::Receiver<Command>) -> Event {
         let wait = self.machine.poll_timeout().map(|at| at.since(self.clock.now()));
+        let wait = [wait, self.secured.as_ref().and_then(Secured::poll_timeout)];
+        let wait = wait.into_iter().flatten().min();
         tokio::select! {
-            Some((push, code)) = self.replied.recv() => Event::Reply(push, code),
+            Some((push, code)) = self.answers.recv() => Event::Reply(push, code),
             command = inbox.recv() => command.map_or(Event::Closed, Event::Command),
             readable = self.socket.ready() => {
                 if readable.is_ok() { Event::Readable } else { Event::Closed }
@@ -146,15 +165,15 @@ impl Task {
         match command {
             Command::Request { peer, request, deadline, done } => {
                 match self.machine.request(peer, request, deadline, now) {
-                    Ok(exchange) => drop(self.requests.insert(exchange, done)),
+                    Ok(exchange) => drop(self.requests.insert(exchange, Asked { peer, done })),
                     Err(refused) => drop(done.send(Err(RequestError::Refused(refused)))),
                 }
             }
             Command::Observe { peer, request, patience, done } => {
                 let begun = self.machine.observe(peer, request, patience, now);
                 let begun = begun.map_err(RequestError::Refused).map(|id| {
-                    let (sender, receiver) = broadcast::channel(NOTIFICATIONS_MAX);
-                    self.observations.insert(id, sender);
+                    let (told, receiver) = broadcast::channel(NOTIFICATIONS_MAX);
+                    self.observations.insert(id, Observed { peer, told });
                     (id, receiver)
                 });
                 drop(done.send(begun));
@@ -178,17 +197,66 @@ impl Task {
         for _ in 0..RECEIVED_AT_A_TIME {
             let Some((length, peer)) = self.socket.try_receive(buffer) else { break };
             let bytes = buffer.get(..length).unwrap_or_default();
-            self.show(Direction::Received, peer, bytes, now);
-            self.machine.handle_datagram(peer, bytes, now);
+            if let Some(secured) = &mut self.secured {
+                secured.receive(peer, bytes);
+            } else {
+                self.heard(peer, bytes);
+            }
         }
         for _ in 0..RECEIVED_AT_A_TIME {
             let Some(peer) = self.socket.try_unreachable() else { break };
             self.machine.handle_unreachable(peer, now);
+            self.forget_session(peer);
         }
     }
 
-    /// Does all that the machine wants.
+    fn handle_timeout(&mut self) {
+        self.machine.handle_timeout(self.clock.now());
+        if let Some(secured) = &mut self.secured {
+            secured.handle_timeout();
+        }
+    }
+
+    /// A message came, decrypted if it had to be.
+    fn heard(&mut self, peer: SocketAddr, bytes: &[u8]) {
+        let now = self.clock.now();
+        self.show(Direction::Received, peer, bytes, now);
+        self.machine.handle_datagram(peer, bytes, now);
+    }
+
+    /// Does what the layer of security wants; false if that is nothing.
+    fn flush_layer(&mut self) -> bool {
+        let mut is_any = false;
+        while let Some(event) = self.secured.as_mut().and_then(Secured::poll) {
+            is_any = true;
+            match event {
+                Layered::Transmit(peer, bytes) => self.socket.try_send(&bytes, peer),
+                Layered::Received(peer, bytes) => self.heard(peer, &bytes),
+                Layered::Refused(peer) => {
+                    self.machine.handle_unauthenticated(peer, self.clock.now());
+                }
+            }
+        }
+        is_any
+    }
+
+    /// The peer may have restarted.
+    fn forget_session(&mut self, peer: SocketAddr) {
+        if let Some(secured) = &mut self.secured {
+            secured.forget(peer);
+        }
+    }
+
+    /// Does all that the machine and the layer below it want.
     fn flush(&mut self) {
+        self.flush_machine();
+        while self.flush_layer() {
+            self.flush_machine();
+        }
+        self.shown.send_replace(*self.machine.counters());
+    }
+
+    fn flush_machine(&mut self) {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 Effect::Transmit { peer, bytes } => self.transmit(peer, &bytes),
@@ -211,35 +279,46 @@ impl Task {
                 }
             }
         }
-        self.shown.send_replace(*self.machine.counters());
     }
 
     /// Gives a push on. Whoever should take it and cannot makes its device send it again later.
     fn give(&mut self, push: PushId, peer: SocketAddr, request: Push, content: ContentKey) {
         let reply = ReplyHandle::new(push, self.replies.clone());
-        let incoming = Incoming { peer, identity: None, request, content, reply };
-        let given = self.incoming.as_ref().map(|to| to.try_send(incoming));
-        if let Some(Err(refused)) = given {
+        let identity = self.secured.as_ref().and_then(|secured| secured.identity(peer));
+        let incoming = Incoming { peer, identity, request, content, reply };
+        let Some(to) = &self.incoming else { return };
+        if let Err(refused) = to.try_send(incoming) {
             refused.into_inner().reply.send(Code::UNAVAILABLE);
         }
     }
 
     fn transmit(&mut self, peer: SocketAddr, bytes: &[u8]) {
         self.show(Direction::Sent, peer, bytes, self.clock.now());
-        self.socket.try_send(bytes, peer);
+        match &mut self.secured {
+            Some(secured) => secured.send(peer, bytes),
+            None => self.socket.try_send(bytes, peer),
+        }
     }
 
     fn done(&mut self, exchange: ExchangeId, outcome: Result<Response, Failure>) {
         self.discoveries.remove(&exchange);
-        if let Some(done) = self.requests.remove(&exchange) {
+        if let Some(Asked { peer, done }) = self.requests.remove(&exchange) {
+            if outcome == Err(Failure::Timeout) {
+                self.forget_session(peer);
+            }
             // Who does not wait any more misses nothing.
             drop(done.send(outcome.map(Into::into).map_err(Into::into)));
         }
     }
 
     fn tell(&mut self, observation: ObservationId, notification: Notification) {
-        let told = self.observations.get(&observation).map(|to| to.send(notification));
-        if let Some(Err(_)) = told {
+        let Some(Observed { peer, told }) = self.observations.get(&observation) else { return };
+        let (peer, is_silent) = (*peer, notification == SILENT);
+        let told = told.send(notification);
+        if is_silent {
+            self.forget_session(peer);
+        }
+        if told.is_err() {
             self.observations.remove(&observation);
             self.machine.forget(observation, self.clock.now());
         }

@@ -109,8 +109,11 @@ pub(super) async fn ask(
         Some(peer) => Some(peer),
         None => resolve(&host).await,
     };
-    let Some((peer, endpoint)) = found.and_then(|peer| Some((peer, endpoints.to(peer)?))) else {
+    let Some(peer) = found else {
         return Answered { peer: None, outcome: Err(Failed::unknown(&host)) };
+    };
+    let Some(endpoint) = endpoints.to(peer, host.psk.is_some()) else {
+        return Answered { peer: None, outcome: Err(Failed::of(&RequestError::Security)) };
     };
     match endpoint.request(peer, request).await {
         Ok(response) => Answered { peer: Some(peer), outcome: payload(response) },

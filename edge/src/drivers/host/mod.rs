@@ -33,10 +33,12 @@ pub use self::job::{HostJob, HostWrite, HostWriteResult};
 pub use self::push::{PushCounters, PushDevice, PushSetup, serve};
 
 use self::task::Host;
-use super::coap::{Endpoint, EndpointOptions, Incoming, OpenError};
+use super::coap::{
+    Endpoint, EndpointOptions, Incoming, KeyReference, OpenError, PskDevice, PskIdentity, Security,
+};
 use super::{BusStatus, DeviceIndex, DeviceStatus, LinkState, Tapped};
 use crate::clock::Clock;
-use crate::config::{DeviceConfig, HostConfig};
+use crate::config::{DeviceConfig, HostConfig, KeyPlace};
 
 /// What a host needs to know.
 #[derive(Debug, Clone)]
@@ -117,11 +119,34 @@ pub enum Taken {
     },
 }
 
-/// The endpoints that carry what all hosts say: one an address family.
-#[derive(Debug, Clone)]
+/// The endpoints that carry what all hosts say: one an address family, plain and with DTLS.
+#[derive(Debug, Clone, Default)]
 pub struct Endpoints {
+    plain: Pair,
+    secured: Pair,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Pair {
     v4: Option<Endpoint>,
     v6: Option<Endpoint>,
+}
+
+/// What the endpoints are opened with.
+#[derive(Debug)]
+pub struct EndpointsSetup<'a> {
+    /// Where devices push to; where nobody listens, a port of the system's choice does.
+    pub listen: Option<SocketAddr>,
+    /// The same with DTLS.
+    pub listen_secure: Option<SocketAddr>,
+    /// Who may push without DTLS.
+    pub known: BTreeSet<IpAddr>,
+    /// The keys of those that have one.
+    pub keys: Vec<PskDevice>,
+    /// Where their datagrams are shown.
+    pub tap: &'a broadcast::Sender<Arc<Tapped>>,
+    /// Where what is pushed goes.
+    pub incoming: &'a mpsc::Sender<Incoming>,
 }
 
 impl HostDevice {
@@ -161,20 +186,41 @@ fn status_of(setup: &HostSetup) -> BusStatus {
 }
 
 impl Endpoints {
-    /// Opens an endpoint for each address family that the machine has. What those who are `known`
-    /// push arrives at `listen`; where nobody listens, a port of the system's choice does.
-    pub fn open(
+    /// Opens an endpoint for each address family that the machine has, and with DTLS if there is a key.
+    pub fn open(setup: &EndpointsSetup<'_>) -> Result<Self, OpenError> {
+        let plain = Pair::open(setup, setup.listen, &Security::None)?;
+        if setup.keys.is_empty() {
+            return Ok(Self { plain, secured: Pair::default() });
+        }
+        let security = Security::Psk(setup.keys.clone());
+        Ok(Self { plain, secured: Pair::open(setup, setup.listen_secure, &security)? })
+    }
+
+    /// The endpoint that reaches this peer, with DTLS or without.
+    pub(super) fn to(&self, peer: SocketAddr, is_secure: bool) -> Option<&Endpoint> {
+        let pair = if is_secure { &self.secured } else { &self.plain };
+        if peer.is_ipv4() { pair.v4.as_ref() } else { pair.v6.as_ref() }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Endpoint> {
+        self.plain.iter().chain(self.secured.iter())
+    }
+}
+
+impl Pair {
+    fn open(
+        setup: &EndpointsSetup<'_>,
         listen: Option<SocketAddr>,
-        known: &BTreeSet<IpAddr>,
-        tap: &broadcast::Sender<Arc<Tapped>>,
-        incoming: &mpsc::Sender<Incoming>,
+        security: &Security,
     ) -> Result<Self, OpenError> {
         let any = |ip: IpAddr| SocketAddr::new(ip, 0);
         let open = |own: Option<SocketAddr>, ip: IpAddr| {
             let mut options = EndpointOptions::new(NAME, own.unwrap_or_else(|| any(ip)));
-            options.tap = Some(tap.clone());
-            options.known.clone_from(known);
-            Endpoint::open(options, own.map(|_| incoming.clone()))
+            options.security = security.clone();
+            options.tap = Some(setup.tap.clone());
+            options.known.clone_from(&setup.known);
+            Endpoint::open(options, own.map(|_| setup.incoming.clone()))
         };
         let v4 = open(listen.filter(SocketAddr::is_ipv4), Ipv4Addr::UNSPECIFIED.into());
         let v6 = open(listen.filter(SocketAddr::is_ipv6), Ipv6Addr::UNSPECIFIED.into());
@@ -191,14 +237,29 @@ impl Endpoints {
         }
     }
 
-    /// The endpoint that reaches this peer.
-    pub(super) fn to(&self, peer: SocketAddr) -> Option<&Endpoint> {
-        if peer.is_ipv4() { self.v4.as_ref() } else { self.v6.as_ref() }
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Endpoint> {
+    fn iter(&self) -> impl Iterator<Item = &Endpoint> {
         self.v4.iter().chain(&self.v6)
+    }
+}
+
+/// The key of a host, if it has one and is found; what is wrong with it stands in the log.
+pub async fn key_of(host: &HostConfig) -> Option<PskDevice> {
+    let psk = host.psk.as_ref()?;
+    let reference = match &psk.key {
+        KeyPlace::File(path) => KeyReference::File(path.clone()),
+        KeyPlace::Environment(name) => KeyReference::Environment(name.clone()),
+        KeyPlace::Credential(name) => KeyReference::Credential(name.clone()),
+    };
+    match reference.read() {
+        Ok(key) => {
+            let identity = PskIdentity::new(psk.identity.as_bytes());
+            Some(PskDevice { peer: resolve(host).await, identity, key })
+        }
+        Err(error) => {
+            let (host, hint) = (host.url(), error.hint());
+            tracing::error!(host, error = crate::telemetry::chain(&error), hint, "has no key");
+            None
+        }
     }
 }
 

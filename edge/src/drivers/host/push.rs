@@ -23,7 +23,7 @@ use crate::buffer::{Buffer, Intake};
 use crate::clock::Clock;
 use crate::config::{Config, DeviceConfig};
 use crate::drivers::DeviceIndex;
-use crate::drivers::coap::{Code, Incoming, Method};
+use crate::drivers::coap::{Code, Incoming, Method, PskIdentity};
 
 /// Pushes that wait for the disk together: they share a commit, and each holds a payload.
 const UNDER_WAY_MAX: usize = 256;
@@ -39,8 +39,10 @@ pub struct PushDevice {
     pub name: DeviceName,
     /// Its type.
     pub profile: Arc<Profile>,
-    /// Where it is.
-    pub at: SocketAddr,
+    /// Where it is; nobody else is it, unless it has a key.
+    pub at: Option<SocketAddr>,
+    /// Its name by its key, if it has one: then it is heard by that alone.
+    pub identity: Option<PskIdentity>,
 }
 
 /// What the task needs.
@@ -109,19 +111,24 @@ impl PushDevice {
             return None;
         }
         let (name, profile) = (device.name.clone(), Arc::clone(&device.profile));
-        let Some(at) = resolve(host).await else {
+        let identity = host.psk.as_ref().map(|psk| PskIdentity::new(psk.identity.as_bytes()));
+        let at = resolve(host).await;
+        if at.is_none() && identity.is_none() {
             let hint = "name it by its address";
             tracing::error!(device = %name, host = host.host, hint, "has no address, and may not push");
             return None;
-        };
-        Some(Self { index: DeviceIndex(index), name, profile, at })
+        }
+        Some(Self { index: DeviceIndex(index), name, profile, at, identity })
     }
 }
 
 impl PushSetup {
     fn take(&self, request: Incoming, under_way: &mut JoinSet<Ended>) {
-        let Incoming { peer, request, reply, .. } = request;
-        let known = self.devices_of(peer);
+        let Incoming { peer, identity, request, reply, .. } = request;
+        let known = match &identity {
+            Some(identity) => self.devices_with(identity),
+            None => self.devices_of(peer),
+        };
         let count = |count: fn(&mut PushCounters)| self.counters.send_modify(count);
         if known.is_empty() {
             count(|counters| counters.unknown_peers += 1);
@@ -167,14 +174,20 @@ impl PushSetup {
         });
     }
 
-    /// The devices of a peer: those of its address and port, or else those of its address alone,
-    /// since most devices send from any port.
+    fn devices_with(&self, identity: &PskIdentity) -> Vec<&PushDevice> {
+        self.devices.iter().filter(|its| its.identity.as_ref() == Some(identity)).collect()
+    }
+
+    /// The devices of a peer without a key: those of its address and port, or else those of its
+    /// address alone, since most devices send from any port.
     fn devices_of(&self, peer: SocketAddr) -> Vec<&PushDevice> {
         let ip = peer.ip().to_canonical();
-        let of_ip = self.devices.iter().filter(|its| its.at.ip().to_canonical() == ip);
-        let of_ip: Vec<&PushDevice> = of_ip.collect();
-        let of_port = of_ip.iter().copied().filter(|its| its.at.port() == peer.port());
-        let of_port: Vec<&PushDevice> = of_port.collect();
+        let is_here = |its: &&PushDevice| {
+            its.identity.is_none() && its.at.is_some_and(|at| at.ip().to_canonical() == ip)
+        };
+        let of_ip: Vec<&PushDevice> = self.devices.iter().filter(is_here).collect();
+        let is_its_port = |its: &&PushDevice| its.at.is_some_and(|at| at.port() == peer.port());
+        let of_port: Vec<&PushDevice> = of_ip.iter().copied().filter(is_its_port).collect();
         if of_port.is_empty() { of_ip } else { of_port }
     }
 }

@@ -106,6 +106,11 @@ impl Host {
         let options = ScheduleOptions { dead_share: DEAD_SHARE, ..ScheduleOptions::default() };
         let schedule = Schedule::resume(polled.collect(), options, now);
         let (news, news_in) = mpsc::channel(NEWS_MAX);
+        let teller = Teller::new(channels.status);
+        if slots.is_empty() {
+            // Its devices only push: there is nothing to be reached.
+            teller.link(true);
+        }
         Self {
             peer: None,
             config: setup.host,
@@ -117,7 +122,7 @@ impl Host {
             observations: JoinSet::new(),
             news,
             news_in,
-            teller: Teller::new(channels.status),
+            teller,
             jobs_in: channels.jobs,
             payloads: channels.payloads,
             endpoints,
@@ -262,11 +267,11 @@ impl Host {
         let its = &self.slots[slot];
         let (patience, news) = (its.timeout, self.news.clone());
         let request = its.ask_of(resource).request(now + patience);
-        let endpoints = self.endpoints.clone();
+        let (endpoints, is_secure) = (self.endpoints.clone(), self.config.psk.is_some());
         let Some(peer) = self.peer else { return };
         self.observations.spawn(async move {
             let lost = |why: String| Said::Lost { can_be_observed: true, why };
-            let begun = match endpoints.to(peer) {
+            let begun = match endpoints.to(peer, is_secure) {
                 Some(endpoint) => endpoint.observe(peer, request, patience).await,
                 None => return,
             };

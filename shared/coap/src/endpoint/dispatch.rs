@@ -40,10 +40,19 @@ impl Endpoint {
 
     /// What was sent to a peer came back, or the way to it ended.
     pub fn handle_unreachable(&mut self, peer: SocketAddr, now: Millis) {
+        self.end_all(peer, Failure::Unreachable, now);
+    }
+
+    /// There is no session with a peer, and will be none.
+    pub fn handle_unauthenticated(&mut self, peer: SocketAddr, now: Millis) {
+        self.end_all(peer, Failure::Unauthenticated, now);
+    }
+
+    fn end_all(&mut self, peer: SocketAddr, failure: Failure, now: Millis) {
         let exchanges = self.exchanges.iter().filter(|(_, exchange)| exchange.peer == peer);
         let ended: Vec<ExchangeId> = exchanges.map(|(id, _)| *id).collect();
         for exchange in ended {
-            self.finish(exchange, Err(Failure::Unreachable), now);
+            self.finish(exchange, Err(failure), now);
         }
     }
 

@@ -260,6 +260,7 @@ impl Endpoint {
             Some(Failure::Timeout) => self.counters.timeouts += 1,
             Some(Failure::Reset) => self.counters.resets_received += 1,
             Some(Failure::Unreachable) => self.counters.unreachable += 1,
+            Some(Failure::Unauthenticated) => self.counters.unauthenticated += 1,
             Some(Failure::TooLarge | Failure::Protocol(_)) => self.counters.protocol_faults += 1,
             Some(Failure::Cancelled) => {}
         }

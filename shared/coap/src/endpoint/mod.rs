@@ -16,6 +16,8 @@ mod download;
 mod exchange;
 mod observation;
 mod peer;
+mod push;
+mod rate;
 mod reliable;
 mod served;
 mod server;
@@ -41,7 +43,9 @@ use server::Server;
 use timers::{Timer, Timers};
 
 pub use observation::Loss;
-pub use server::{AMPLIFICATION_MAX, ContentKey, Known, Push, PushId, Rate, ServerOptions};
+pub use push::{ContentKey, Push, PushId};
+pub use rate::Rate;
+pub use server::{AMPLIFICATION_MAX, Known, ServerOptions};
 
 /// Times of RFC 7252 section 4.8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

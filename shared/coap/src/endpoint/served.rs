@@ -6,8 +6,9 @@ use core::net::SocketAddr;
 use fieldgate_model::Millis;
 use sha2::{Digest, Sha256};
 
+use super::push::{ContentKey, PushId};
 use super::reliable::Owner;
-use super::server::{AMPLIFICATION_MAX, ContentKey, PushId, Same, Server};
+use super::server::{AMPLIFICATION_MAX, Same, Server};
 use super::{EXCHANGE_LIFETIME, Endpoint, NON_LIFETIME, Timer};
 use crate::block::Block;
 use crate::code::Code;

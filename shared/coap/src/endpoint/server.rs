@@ -12,8 +12,9 @@ use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldgate_model::Millis;
-use sha2::{Digest, Sha256};
 
+use super::push::{Push, PushId, content_key};
+use super::rate::{Bucket, Rate};
 use super::served::{Key, Served};
 use super::transfer::{Transfer, TransferStep};
 use super::{Effect, Endpoint, Timer};
@@ -40,15 +41,6 @@ const UNDERSTOOD: [OptionNumber; 7] = [
     OptionNumber::BLOCK1,
     OptionNumber::BLOCK2,
 ];
-
-/// How often something may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// For long.
-    pub per_second: u32,
-    /// At once.
-    pub burst: u32,
-}
 
 /// Who may push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,29 +74,6 @@ impl ServerOptions {
     }
 }
 
-/// The name of a push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PushId(pub u64);
-
-/// What a device pushed, put together from its blocks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Push {
-    /// POST or PUT.
-    pub method: Method,
-    /// Where.
-    pub path: Vec<String>,
-    /// Arguments.
-    pub query: Vec<String>,
-    /// What the payload is, if it says.
-    pub content_format: Option<ContentFormat>,
-    /// What.
-    pub payload: Vec<u8>,
-}
-
-/// A digest of who pushed what where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ContentKey(pub [u8; 32]);
-
 /// Everything about serving.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -122,24 +91,6 @@ struct Account {
     bucket: Bucket,
     served: usize,
     transfer: Option<Transfer>,
-}
-
-#[derive(Debug, Default)]
-struct Bucket {
-    taken: u64,
-    at: Millis,
-}
-
-impl Bucket {
-    /// Takes one, if there is one. Counted in thousandths.
-    fn take(&mut self, rate: Rate, now: Millis) -> bool {
-        let back = now.since(self.at).0.saturating_mul(u64::from(rate.per_second));
-        self.taken = self.taken.saturating_sub(back);
-        self.at = now;
-        let has_one = self.taken + 1_000 <= u64::from(rate.burst) * 1_000;
-        self.taken += if has_one { 1_000 } else { 0 };
-        has_one
-    }
 }
 
 impl Server {
@@ -422,37 +373,4 @@ impl Refused {
 fn texts(message: &Message, number: OptionNumber) -> Result<Vec<String>, Refused> {
     let texts = message.options.all(number).map(|value| String::from_utf8(value.to_vec()));
     texts.collect::<Result<_, _>>().map_err(|_| Refused::with(Code::BAD_REQUEST))
-}
-
-fn content_key(account: SocketAddr, push: &Push) -> ContentKey {
-    let mut digest = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        digest.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
-        digest.update(bytes);
-    };
-    part(account.to_string().as_bytes());
-    part(push.method.name().as_bytes());
-    part(push.content_format.map_or(String::new(), |format| format.0.to_string()).as_bytes());
-    part(&push.payload);
-    push.path.iter().for_each(|segment| part(segment.as_bytes()));
-    part(b"?");
-    push.query.iter().for_each(|argument| part(argument.as_bytes()));
-    ContentKey(digest.finalize().into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bucket_gives_its_burst_at_once_and_its_rate_for_long() {
-        let rate = Rate { per_second: 4, burst: 16 };
-        let mut bucket = Bucket::default();
-        let taken =
-            |bucket: &mut Bucket, now| (0..100).filter(|_| bucket.take(rate, Millis(now))).count();
-        assert_eq!(taken(&mut bucket, 1_000_000), 16);
-        assert_eq!(taken(&mut bucket, 1_000_249), 0);
-        assert_eq!(taken(&mut bucket, 1_000_250), 1);
-        assert_eq!(taken(&mut bucket, 1_010_250), 16);
-    }
 }

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use fieldgate_model::Millis;
 
-use super::server::Push;
+use super::push::Push;
 use crate::block::{Block, BlockSize};
 use crate::code::Code;
 

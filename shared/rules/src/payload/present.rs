@@ -158,7 +158,9 @@ fn write_cbor(node: &Node, out: &mut Vec<u8>) {
         }
         Node::List(items) => {
             head(out, 4, items.len() as u64);
-            items.iter().for_each(|item| write_cbor(item, out));
+            for item in items {
+                write_cbor(item, out);
+            }
         }
         Node::Map(map) => {
             head(out, 5, map.len() as u64);

@@ -7,6 +7,9 @@
 //!   the buses poll, and the watchdog is fed by the engine's turns, not by a timer.
 //! - A stop drains in the order of the flow and is as safe as a crash at every point.
 
+mod coap;
+mod uplink;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,35 +17,31 @@ use std::time::Duration;
 use fieldgate_modbus::register::UnitId;
 use fieldgate_model::{DeviceName, GatewayId};
 use fieldgate_rules::plan::HoleMap;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use self::coap::Coap;
+use self::uplink::Uplink;
 use crate::buffer::{Buffer, BufferError, BufferOptions, DeviceMap, Intake, Recovered};
 use crate::clock::{Clock, TimeHandle};
-use crate::command::{self, COMMANDS_MAX, CommandSetup, Targets};
+use crate::command::Targets;
 use crate::config::{Config, DeviceConfig, Problem};
-use crate::drivers::coap::Incoming;
-use crate::drivers::host::{
-    self, Endpoints, HostChannels, HostDevice, HostHandle, HostSetup, PayloadFrame, PushCounters,
-    PushDevice, PushSetup,
-};
+use crate::drivers::host::PayloadFrame;
 use crate::drivers::modbus::{self, BusChannels, BusDevice, BusSetup};
-use crate::drivers::{BusHandle, DeviceIndex, Frame, TAPPED_MAX, Tapped};
+use crate::drivers::{BusHandle, DeviceIndex, Frame};
 use crate::engine::{self, Engine, EngineError, EngineInputs, EngineSetup};
 use crate::handles::Handles;
 use crate::http;
-use crate::journal::{Journal, JournalError, Resumed};
+use crate::journal::{Journal, JournalError};
 use crate::socket;
-use crate::sync::{self, Credentials, SyncOutputs, SyncSetup, SyncStatus};
+use crate::sync::{Credentials, SyncStatus};
 use crate::timekeeper::Timekeeper;
 
 /// Frames between all buses and the engine: a second of a thousand devices.
 const FRAMES_MAX: usize = 1_024;
 /// Payloads between all hosts and the engine: a second of a thousand observed resources.
 const PAYLOADS_MAX: usize = 1_024;
-/// Pushes that may wait to be looked at; the endpoint tells what comes beyond to come back.
-const INCOMING_MAX: usize = 256;
 /// Jobs that may wait for one bus; who asks waits with them.
 const JOBS_MAX: usize = 8;
 /// Answers about commands that may wait for the uplink; the owner asks again.
@@ -147,11 +146,9 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
     let bus_handles = spawn_buses(&config, &recovered.maps, &frames, clock, &mut buses);
     let (payloads, payloads_out) = mpsc::channel(PAYLOADS_MAX);
     let coap = Coap::start(&config, &payloads, &buffer, clock, &mut buses).await?;
-    let jobs = bus_handles.iter().map(|bus| bus.jobs.clone()).collect();
-    let host_jobs = coap.hosts.iter().map(|host| host.jobs.clone()).collect();
-    let targets = Targets::new(config.devices.clone().into(), jobs, host_jobs);
+    let targets = targets(&config, &bus_handles, &coap);
 
-    let (requests, requests_out) = mpsc::channel(engine::REQUESTS_MAX);
+    let (engine, requests) = Engine::channel();
     let progress = watch::Sender::new(0);
     let turns = progress.subscribe();
     let setup = EngineSetup {
@@ -161,8 +158,7 @@ async fn start(config: Config, problems: Vec<Problem>) -> Result<Daemon, Pipelin
         clock,
     };
     let inputs = EngineInputs { frames: frames_out, payloads: payloads_out };
-    let engine_task = engine::run(setup, inputs, requests_out, buffer.clone(), progress);
-    let engine = Engine::new(requests);
+    let engine_task = engine::run(setup, inputs, requests, buffer.clone(), progress);
 
     let mut tasks: JoinSet<Ended> = JoinSet::new();
     let (stopping, stopped) = watch::channel(false);
@@ -290,6 +286,13 @@ fn spawn_buses(
     handles
 }
 
+/// What can be read and written.
+fn targets(config: &Config, buses: &[BusHandle], coap: &Coap) -> Targets {
+    let buses = buses.iter().map(|bus| bus.jobs.clone()).collect();
+    let hosts = coap.hosts.iter().map(|host| host.jobs.clone()).collect();
+    Targets::new(config.devices.clone().into(), buses, hosts)
+}
+
 /// What a device has taught, if that was this device by unit id and version of its profile.
 fn holes_of(
     device: &DeviceConfig,
@@ -300,116 +303,6 @@ fn holes_of(
         .get(&device.name)
         .filter(|map| map.unit == unit.0 && map.profile == device.profile.id());
     map.map_or_else(HoleMap::default, |map| map.holes.clone())
-}
-
-/// What speaks `CoAP`.
-struct Coap {
-    hosts: Vec<HostHandle>,
-    /// `None` if the configuration has nothing of it: no socket is opened then.
-    endpoints: Option<Endpoints>,
-    tap: broadcast::Sender<Arc<Tapped>>,
-    pushes: watch::Receiver<PushCounters>,
-}
-
-impl Coap {
-    async fn start(
-        config: &Config,
-        payloads: &mpsc::Sender<PayloadFrame>,
-        buffer: &Buffer,
-        clock: Clock,
-        tasks: &mut JoinSet<()>,
-    ) -> Result<Self, PipelineError> {
-        let tap = broadcast::Sender::new(TAPPED_MAX);
-        let (counters, pushes) = watch::channel(PushCounters::default());
-        if config.hosts.is_empty() && config.coap.listen.is_none() {
-            return Ok(Self { hosts: Vec::new(), endpoints: None, tap, pushes });
-        }
-        let (incoming, incoming_out) = mpsc::channel::<Incoming>(INCOMING_MAX);
-        let mut senders = Vec::new();
-        for (index, device) in config.devices.iter().enumerate() {
-            senders.extend(PushDevice::of(index, device, config).await);
-        }
-        let known = senders.iter().map(|device| device.at.ip().to_canonical()).collect();
-        let endpoints = Endpoints::open(config.coap.listen, &known, &tap, &incoming)?;
-        drop(incoming);
-        let mut hosts = Vec::new();
-        for (place, host) in config.hosts.iter().enumerate() {
-            let at_it = config.devices.iter().enumerate();
-            let at_it = at_it.filter(|(_, device)| device.place.host() == Some(place));
-            let device = |(index, device)| HostDevice::new(DeviceIndex(index), device);
-            let (name, devices) = (host.url().into(), at_it.map(device).collect());
-            let setup = HostSetup { name, host: host.clone(), devices };
-            let (channels, handle) = HostChannels::new(&setup, JOBS_MAX, payloads.clone());
-            hosts.push(handle);
-            tasks.spawn(host::run(setup, channels, endpoints.clone(), clock));
-        }
-        if config.coap.listen.is_some() {
-            let (payloads, buffer) = (payloads.clone(), buffer.clone());
-            let setup = PushSetup { devices: senders, payloads, buffer, counters, clock };
-            tasks.spawn(host::serve(setup, incoming_out));
-        }
-        Ok(Self { hosts, endpoints: Some(endpoints), tap, pushes })
-    }
-}
-
-/// What the uplink and its commands are built from.
-struct Uplink<'a> {
-    buffer: &'a Buffer,
-    journal: Journal,
-    resumed: Resumed,
-    targets: &'a Targets,
-    clock: Clock,
-    boot: fieldgate_model::BootId,
-    time: &'a TimeHandle,
-}
-
-impl Uplink<'_> {
-    fn spawn(
-        self,
-        cloud: &crate::config::CloudConfig,
-        credentials: Credentials,
-        config: &Config,
-        engine: &Engine,
-        stopped: watch::Receiver<bool>,
-        tasks: &mut JoinSet<Ended>,
-    ) -> watch::Receiver<SyncStatus> {
-        let (commands, commands_out) = mpsc::channel(COMMANDS_MAX);
-        let (answers, answers_out) = mpsc::channel(ANSWERS_MAX);
-        let utc_offset = watch::Sender::new(None);
-        let status = watch::Sender::new(SyncStatus::default());
-        let shown = status.subscribe();
-        let command_setup = CommandSetup {
-            journal: self.journal.clone(),
-            open: self.resumed.open,
-            buffer: self.buffer.clone(),
-            targets: self.targets.clone(),
-            utc_offset: utc_offset.subscribe(),
-            clock: self.clock,
-        };
-        let history_rate = cloud.history_rate;
-        let sync_setup = SyncSetup {
-            url: cloud.url.clone(),
-            credentials,
-            buffer: self.buffer.clone(),
-            journal: self.journal,
-            fence: self.resumed.fence,
-            doubt: self.resumed.doubt,
-            history_rate,
-            engine: engine.clone(),
-            catalogue: config.catalogue(),
-            boot: self.boot,
-            clock: self.clock,
-            time: self.time.clone(),
-        };
-        let outputs = SyncOutputs { commands, answers: answers_out, utc_offset, status };
-        let command = command::run(command_setup, commands_out, answers);
-        tasks.spawn(named("command", async {
-            command.await;
-            Ok::<(), PipelineError>(())
-        }));
-        tasks.spawn(named("sync", sync::run(sync_setup, outputs, stopped)));
-        shown
-    }
 }
 
 async fn spawn_servers(handles: &Handles, tasks: &mut JoinSet<Ended>) -> Result<(), PipelineError> {
