@@ -115,14 +115,10 @@ fn the_example_says_what_a_gateway_does() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("fieldgate.example.toml");
     let loaded = load(&example).expect("the example is good");
     assert_eq!(loaded.problems, []);
-    assert_eq!(
-        loaded.config.cloud,
-        Some(CloudConfig {
-            url: CloudUrl { tls: true, host: "cloud.example.com".to_owned(), port: 8883 },
-            credentials: PathBuf::from("/var/lib/fieldgate/credentials.toml"),
-            history_rate: 250_000,
-        })
-    );
+    let url = CloudUrl { tls: true, host: "cloud.example.com".to_owned(), port: 8883 };
+    let credentials = PathBuf::from("/var/lib/fieldgate/credentials.toml");
+    let cloud = CloudConfig { url, credentials, history_rate: 250_000 };
+    assert_eq!(loaded.config.cloud, Some(cloud));
     assert_eq!(loaded.config.devices.len(), 2);
     assert_eq!(loaded.config.devices[1].every, Millis(200));
 }
