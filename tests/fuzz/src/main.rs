@@ -20,6 +20,8 @@ mod any_script;
 mod import;
 #[path = "../../../edge/src/lines.rs"]
 mod lines;
+mod link;
+mod session;
 
 use std::sync::OnceLock;
 
@@ -31,7 +33,7 @@ type Target = fn(&[u8], Pieces<'_>);
 
 /// The targets by name: of the Modbus ones, also that of their folder below
 /// `shared/modbus/corpus/`.
-const TARGETS: [(&str, Target); 15] = [
+const TARGETS: [(&str, Target); 16] = [
     ("tcp", any_bytes::tcp),
     ("rtu", any_bytes::rtu),
     ("ascii", any_bytes::ascii),
@@ -39,6 +41,7 @@ const TARGETS: [(&str, Target); 15] = [
     ("request", any_bytes::request),
     ("client", any_script::client),
     ("wire", |bytes, _| any_message::check_all(bytes)),
+    ("mqtt", session::mqtt),
     ("json", |bytes, _| any_payload::any_json(bytes)),
     ("cbor", |bytes, _| any_payload::any_cbor(bytes)),
     ("senml", |bytes, _| any_payload::any_senml(bytes)),
