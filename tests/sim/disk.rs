@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use fieldgate_model::{
-    Batch, BootId, CatalogueId, Command, CommandId, Content, Cursor, Digest, Epoch, GatewayId,
-    IncarnationId, Millis, Outcome, Position, Stream, UtcMillis,
+    Batch, BootId, CatalogueId, Command, CommandId, Content, Cursor, Digest, Doubt, DoubtCause,
+    Epoch, GatewayId, IncarnationId, Millis, Outcome, Position, Stream, UtcMillis,
 };
 use fieldgate_protocol::Fence;
 use fieldgate_protocol::command::{Entry, EntryState, IssuerState};
@@ -59,6 +59,8 @@ pub(crate) struct EdgeDisk {
     pub(crate) fence: Fence,
     /// In the order of arrival, each with whether its outcome is in its stream.
     pub(crate) journal: Vec<(Entry, bool)>,
+    /// Its own doubt of its identity: no command may run.
+    pub(crate) doubt: Option<Doubt>,
 }
 
 impl EdgeDisk {
@@ -73,6 +75,7 @@ impl EdgeDisk {
             catalogues: BTreeMap::new(),
             fence: Fence::default(),
             journal: Vec::new(),
+            doubt: None,
         };
         disk.begin_incarnation(incarnation);
         disk
@@ -136,7 +139,7 @@ impl EdgeDisk {
         &mut self,
         incarnation: IncarnationId,
         content: Content,
-        boot: BootId,
+        (boot, utc_offset): (BootId, Option<UtcMillis>),
         unreadable: bool,
     ) {
         let (stream, count) = match &content {
@@ -154,7 +157,7 @@ impl EdgeDisk {
             next: Position(first.0 + count as u64),
             chain: line.chain,
             boot,
-            utc_offset: None,
+            utc_offset,
             content,
         };
         batch.chain = link(line.chain, leaf(&batch));
@@ -222,12 +225,30 @@ impl EdgeDisk {
             .collect();
         for batch in moved {
             let unreadable = fieldgate_wire::decode_batch(&batch.body).is_err();
-            self.append(new, batch.batch.content.clone(), batch.batch.boot, unreadable);
+            let stamp = (batch.batch.boot, batch.batch.utc_offset);
+            self.append(new, batch.batch.content.clone(), stamp, unreadable);
         }
         // The name means another history to the cloud: it is not spoken of any more.
         self.batches.retain(|batch| batch.line.0 != old);
         self.lines.retain(|line| line.name.0 != old);
         self.incarnations.retain(|incarnation| *incarnation != old);
+    }
+
+    /// `buffer.db` is beyond reading: it is set aside, and a fresh one begun.
+    pub(crate) fn lose_buffer(&mut self, incarnation: IncarnationId) {
+        self.incarnations.clear();
+        self.lines.clear();
+        self.batches.clear();
+        self.fragments.clear();
+        self.catalogues.clear();
+        self.begin_incarnation(incarnation);
+    }
+
+    /// `control.db` is gone.
+    pub(crate) fn lose_journal(&mut self) {
+        self.fence = Fence::default();
+        self.journal.clear();
+        self.doubt = Some(Doubt { cause: DoubtCause::JournalLost, since: None });
     }
 
     pub(crate) fn entry(&self, id: &CommandId) -> Option<&EntryState> {
@@ -284,7 +305,7 @@ pub(crate) struct CloudBatch {
 
 #[derive(Debug, Clone)]
 pub(crate) struct CloudCommand {
-    pub(crate) command: Command,
+    pub(crate) command: Rc<Command>,
     pub(crate) state: IssuerState,
     pub(crate) sent_at: Option<UtcMillis>,
     pub(crate) outcome: Option<Outcome>,
@@ -296,6 +317,10 @@ pub(crate) struct CloudDisk {
     pub(crate) epoch: Epoch,
     pub(crate) boot: Option<BootId>,
     pub(crate) contested: bool,
+    /// How often an operator has said that the gateway is the one it claims to be.
+    pub(crate) readopted: u64,
+    /// Nothing of its tenant gets in.
+    pub(crate) suspended: bool,
     pub(crate) cursors: BTreeMap<LineName, (Position, Digest)>,
     pub(crate) batches: BTreeMap<LineName, Vec<CloudBatch>>,
     pub(crate) catalogues: BTreeMap<CatalogueId, Rc<[u8]>>,
@@ -332,7 +357,7 @@ impl CloudDisk {
     }
 }
 
-/// What the cloud takes for UTC at the gateway's monotonic time; both clocks run alike here.
-pub(crate) fn utc(now: Millis) -> UtcMillis {
+/// The true time of day at a time of the world.
+pub(crate) fn true_utc(now: Millis) -> UtcMillis {
     UtcMillis(1_800_000_000_000) + now
 }

@@ -11,29 +11,54 @@ pub(crate) enum Happening {
     Double,
     /// A message overtakes others.
     Overtake,
+    /// A message is held back while others pass.
+    Delay,
+    /// A message arrives with bytes changed, or cut short.
+    Garble,
     /// The connection breaks: whatever is under way is gone, and both ends learn of it.
     Cut,
+    /// The gateway's connection to a broker breaks: what the broker has taken still arrives, and
+    /// the cloud learns of nothing.
+    CutBehindBroker,
     /// Nothing passes for a while, and nobody is told.
     Partition,
+    /// Somebody else speaks to the gateway, or the owner in an epoch that is over.
+    Foreign,
+    /// The owner says what no sound owner says.
+    BrokenOwner,
+    /// The gateway's identity says what no sound gateway says.
+    BrokenGateway,
     /// The edge's process dies.
     CrashEdge,
-    /// The edge's process dies between a write to a disk and what follows from it.
+    /// The edge's process dies at any side of any step.
     CrashEdgeMidway,
+    /// The edge's process dies, and again while it starts.
+    CrashEdgeAtStart,
+    /// The edge's power fails between a write and its fsync: another boot, another clock.
+    TornWrite,
+    /// The edge's machine boots anew, its battery-backed clock perhaps in 1970.
+    Reboot,
     /// The cloud's process dies, and connections with it.
     CrashCloud,
     /// The cloud's process dies behind a broker that keeps the gateway's connection.
     CrashCloudBehindBroker,
-    /// The cloud's process dies between a commit and what follows from it.
+    /// The cloud's process dies at any side of any step.
     CrashCloudMidway,
+    /// The cloud's power fails between a write and its fsync.
+    TornCloudWrite,
     /// A commit of the buffer fails and has not happened.
-    CommitFails,
+    FsyncFails,
     /// A commit of the buffer fails although it has happened.
-    CommitFailsYetHolds,
-    /// The power fails in the middle of a write that no fsync has covered.
-    TornWrite,
+    FsyncFailsYetHolds,
+    /// The edge's disk refuses every commit for a while.
+    FsyncStaysBroken,
+    /// A commit of the journal fails, whether or not it has happened.
+    JournalFails,
     /// The buffer has no room: released batches give way, then unsent samples.
     BufferFull,
-    /// The cloud's disk takes nothing: it asks for a pause.
+    /// A commit of the cloud fails, whether or not it has happened.
+    CloudCommitFails,
+    /// The cloud's disk takes nothing for a while.
     CloudFull,
     /// The cloud's database is replaced by an older backup.
     RestoreCloud,
@@ -41,8 +66,20 @@ pub(crate) enum Happening {
     RestoreEdge,
     /// A second box with a copy of the disk takes the place of the first.
     SwapClone,
-    /// Somebody else speaks to the gateway, or the owner in an epoch that is over.
-    Foreign,
+    /// The buffer's file is beyond reading, and set aside.
+    LoseBuffer,
+    /// The journal's file is gone.
+    LoseJournal,
+    /// The edge's time of day is set: a year either way, an hour back, to 1970.
+    EdgeClockSteps,
+    /// The cloud's time of day is set likewise.
+    CloudClockSteps,
+    /// Time passes and nobody's timers run: a closed lid, a paused machine.
+    Sleep,
+    /// The tenant is suspended, or activated again.
+    Suspend,
+    /// An operator's script submits more commands than a gateway takes at once.
+    Flood,
     /// The signals change, so the cloud lacks a catalogue.
     Catalogue,
     /// The next batch has content that the cloud cannot read.
@@ -76,55 +113,78 @@ pub(crate) enum Happening {
     Submit,
     /// An operator withdraws a command.
     Cancel,
+    /// An operator says that a gateway in doubt is the one it claims to be.
+    Readopt,
     /// Both disks are copied, for a later restoration.
     Copy,
 }
 
-pub(crate) const FAULTS: [Happening; 22] = [
+pub(crate) const FAULTS: [Happening; 40] = [
     Happening::Lose,
     Happening::Double,
     Happening::Overtake,
+    Happening::Delay,
+    Happening::Garble,
     Happening::Cut,
+    Happening::CutBehindBroker,
     Happening::Partition,
+    Happening::Foreign,
+    Happening::BrokenOwner,
+    Happening::BrokenGateway,
     Happening::CrashEdge,
     Happening::CrashEdgeMidway,
+    Happening::CrashEdgeAtStart,
+    Happening::TornWrite,
+    Happening::Reboot,
     Happening::CrashCloud,
     Happening::CrashCloudBehindBroker,
     Happening::CrashCloudMidway,
-    Happening::CommitFails,
-    Happening::CommitFailsYetHolds,
-    Happening::TornWrite,
+    Happening::TornCloudWrite,
+    Happening::FsyncFails,
+    Happening::FsyncFailsYetHolds,
+    Happening::FsyncStaysBroken,
+    Happening::JournalFails,
     Happening::BufferFull,
+    Happening::CloudCommitFails,
     Happening::CloudFull,
     Happening::RestoreCloud,
     Happening::RestoreEdge,
     Happening::SwapClone,
-    Happening::Foreign,
+    Happening::LoseBuffer,
+    Happening::LoseJournal,
+    Happening::EdgeClockSteps,
+    Happening::CloudClockSteps,
+    Happening::Sleep,
+    Happening::Suspend,
+    Happening::Flood,
     Happening::Catalogue,
     Happening::Opaque,
     Happening::Disown,
 ];
 
 /// What happens without any fault, and how often.
-const WORK: [(Happening, usize); 14] = [
+const WORK: [(Happening, usize); 15] = [
     (Happening::Sample, 20),
     (Happening::Event, 4),
     (Happening::Flush, 5),
     (Happening::Seal, 8),
     (Happening::DeliverUp, 40),
     (Happening::DeliverDown, 40),
-    (Happening::Connect, 6),
+    (Happening::Connect, 16),
     (Happening::Tick, 12),
     (Happening::CloudCommit, 15),
     (Happening::CloudLook, 6),
-    (Happening::DeviceAnswer, 4),
+    (Happening::DeviceAnswer, 6),
     (Happening::Submit, 5),
     (Happening::Cancel, 1),
+    (Happening::Readopt, 3),
     (Happening::Copy, 1),
 ];
 
 /// How often each thing happens in the world of one seed.
 pub(crate) struct Mix {
+    /// Whether processes die in it.
+    pub(crate) crashes: bool,
     weights: Vec<(Happening, usize)>,
     total: usize,
 }
@@ -137,16 +197,17 @@ impl Mix {
         for fault in FAULTS {
             let allowed = !(is_crash(fault) && seed.is_multiple_of(4))
                 && (is_of_the_link(fault) || !seed.is_multiple_of(8));
-            let weight = [0, 0, 1, 3][rng.below(4)];
+            // A third of the kinds in a world, and not often: where all is down nothing is tried.
+            let weight = [0, 0, 0, 0, 1, 2][rng.below(6)];
             let weight = if is_of_the_link(fault) { weight * 3 } else { weight };
-            // A clone or a restoration in every world would excuse too much.
-            let rare = is_of_the_past(fault) && !rng.one_in(2);
-            if allowed && !rare {
+            // One in every world would excuse too much, or cost too much.
+            let rare = is_rare(fault) && !rng.one_in(3);
+            if allowed && !rare && weight > 0 {
                 weights.push((fault, weight));
             }
         }
         let total = weights.iter().map(|(_, weight)| weight).sum();
-        Self { weights, total }
+        Self { crashes: !seed.is_multiple_of(4), weights, total }
     }
 
     pub(crate) fn next(&self, rng: &mut Rng) -> Happening {
@@ -159,6 +220,13 @@ impl Mix {
         }
         unreachable!("the weights add up to the total")
     }
+
+    /// The faults that this world knows, for its story.
+    pub(crate) fn faults(&self) -> String {
+        let faults = self.weights.iter().filter(|(happening, _)| FAULTS.contains(happening));
+        let names: Vec<String> = faults.map(|(fault, _)| format!("{fault:?}")).collect();
+        names.join(", ")
+    }
 }
 
 /// Whether a process or a disk starts over.
@@ -166,21 +234,44 @@ fn is_crash(fault: Happening) -> bool {
     let crashes = [
         Happening::CrashEdge,
         Happening::CrashEdgeMidway,
+        Happening::CrashEdgeAtStart,
+        Happening::TornWrite,
+        Happening::Reboot,
         Happening::CrashCloud,
         Happening::CrashCloudBehindBroker,
         Happening::CrashCloudMidway,
-        Happening::TornWrite,
+        Happening::TornCloudWrite,
         Happening::Disown,
+        Happening::RestoreCloud,
+        Happening::RestoreEdge,
+        Happening::SwapClone,
+        Happening::LoseBuffer,
+        Happening::LoseJournal,
     ];
-    crashes.contains(&fault) || is_of_the_past(fault)
+    crashes.contains(&fault)
 }
 
 fn is_of_the_link(fault: Happening) -> bool {
-    let link = [Happening::Lose, Happening::Double, Happening::Overtake, Happening::Partition];
+    let link = [
+        Happening::Lose,
+        Happening::Double,
+        Happening::Overtake,
+        Happening::Delay,
+        Happening::Garble,
+        Happening::Partition,
+    ];
     link.contains(&fault)
 }
 
-/// Whether a disk goes back in time.
-fn is_of_the_past(fault: Happening) -> bool {
-    [Happening::RestoreCloud, Happening::RestoreEdge, Happening::SwapClone].contains(&fault)
+/// Whether a disk goes back in time or is lost, or a fault makes a world slow.
+fn is_rare(fault: Happening) -> bool {
+    let rare = [
+        Happening::RestoreCloud,
+        Happening::RestoreEdge,
+        Happening::SwapClone,
+        Happening::LoseBuffer,
+        Happening::LoseJournal,
+        Happening::Flood,
+    ];
+    rare.contains(&fault)
 }

@@ -12,6 +12,9 @@ const QUEUE_MAX: usize = 256;
 pub(crate) struct Link {
     pub(crate) up: VecDeque<(UpKind, Vec<u8>)>,
     pub(crate) down: VecDeque<(DownKind, Vec<u8>)>,
+    /// Held back, each for so many deliveries more.
+    late_up: Vec<(usize, (UpKind, Vec<u8>))>,
+    late_down: Vec<(usize, (DownKind, Vec<u8>))>,
     /// The edge's client has a connection.
     pub(crate) connected: bool,
     /// Deliveries that a partition still swallows the turn of.
@@ -31,15 +34,39 @@ impl Link {
         }
     }
 
+    pub(crate) fn delay_up(&mut self, index: usize, turns: usize) {
+        self.late_up.extend(self.up.remove(index).map(|message| (turns, message)));
+    }
+
+    pub(crate) fn delay_down(&mut self, index: usize, turns: usize) {
+        self.late_down.extend(self.down.remove(index).map(|message| (turns, message)));
+    }
+
+    /// A delivery has had its turn; what was held back long enough goes on.
+    pub(crate) fn pass_turn(&mut self) {
+        due(&mut self.late_up, &mut self.up);
+        due(&mut self.late_down, &mut self.down);
+    }
+
     pub(crate) fn cut(&mut self) {
         self.up.clear();
+        self.late_up.clear();
+        self.cut_behind_broker();
+    }
+
+    /// What a broker has taken of the gateway stays.
+    pub(crate) fn cut_behind_broker(&mut self) {
         self.down.clear();
+        self.late_down.clear();
         self.connected = false;
         self.stalled = 0;
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.up.is_empty() && self.down.is_empty()
+    /// No message is held back any longer.
+    pub(crate) fn heal(&mut self) {
+        self.stalled = 0;
+        self.up.extend(self.late_up.drain(..).map(|(_, message)| message));
+        self.down.extend(self.late_down.drain(..).map(|(_, message)| message));
     }
 
     /// Whether a partition holds this delivery back.
@@ -47,5 +74,14 @@ impl Link {
         let held = self.stalled > 0;
         self.stalled = self.stalled.saturating_sub(1);
         held
+    }
+}
+
+fn due<M>(late: &mut Vec<(usize, M)>, queue: &mut VecDeque<M>) {
+    for (turns, message) in std::mem::take(late) {
+        match turns {
+            0 => queue.push_back(message),
+            _ => late.push((turns - 1, message)),
+        }
     }
 }

@@ -12,12 +12,12 @@ use std::rc::Rc;
 use fieldgate_model::Event;
 use fieldgate_model::{
     BootId, Command, CommandId, Content, Digest, Epoch, EventRecord, IncarnationId, InstanceId,
-    Outcome, Owner, Position, Stream, TimeSource, UtcMillis, Value,
+    Millis, Outcome, Owner, Position, Stream, TimeSource, UtcMillis, Value,
 };
 use fieldgate_protocol::command::{EntryState, IssuerState};
 use fieldgate_wire::{Answer, UpKind};
 
-use crate::disk::{CloudDisk, EdgeDisk, Held, LineName};
+use crate::disk::{CloudBatch, CloudDisk, EdgeDisk, Held, LineName, SealedBatch};
 use crate::invariants::{Broken, Promise};
 
 /// One record's name in the world, whatever positions it gets.
@@ -40,6 +40,7 @@ impl fmt::Debug for Place {
 }
 
 /// The story of a seed and everything that must hold in it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
     broken: Option<Broken>,
@@ -51,13 +52,24 @@ pub(crate) struct Reference {
     evicted: BTreeSet<Identity>,
     bodies: BTreeMap<(LineName, Position, Position), Vec<Body>>,
     chains: BTreeMap<(LineName, Position), Vec<Digest>>,
+    /// Of each line in the cloud, how many batches were found good, and the last of them.
+    checked: BTreeMap<LineName, (usize, Body)>,
     releasable: BTreeMap<LineName, Position>,
     executions: BTreeMap<CommandId, Vec<u32>>,
     outcomes: BTreeMap<CommandId, Outcome>,
     burned: BTreeMap<u32, Epoch>,
     instance_by_epoch: BTreeMap<Epoch, InstanceId>,
-    seals_seen: usize,
     welcomed: bool,
+    /// What each Welcome's time of day was ahead of the world's time, by what it said.
+    offset_by_utc: BTreeMap<UtcMillis, UtcMillis>,
+    /// That of the last Welcome that arrived in this life of the edge.
+    anchor: Option<UtcMillis>,
+    /// The same, when a command's execution began.
+    anchor_by_command: BTreeMap<CommandId, Option<UtcMillis>>,
+    buffer_lost: bool,
+    journal_lost: bool,
+    /// A Hello of an earlier boot that comes late cannot be told from a twin's.
+    pub(crate) rebooted: bool,
     /// A disk has gone back in time: some records are doubled, and some commands forgotten, by
     /// nature.
     pub(crate) edge_restored: bool,
@@ -81,12 +93,32 @@ impl Reference {
         }
     }
 
+    /// What was told last has not happened.
+    pub(crate) fn untell(&mut self) {
+        if let Some(story) = &mut self.story {
+            story.pop();
+        }
+    }
+
     pub(crate) fn connected(&mut self) {
         self.welcomed = false;
     }
 
-    pub(crate) fn welcome_delivered(&mut self) {
+    pub(crate) fn welcome_delivered(&mut self, utc: UtcMillis) {
         self.welcomed = true;
+        self.anchor = self.offset_by_utc.get(&utc).copied();
+    }
+
+    /// A Welcome that tells this time of day is on its way.
+    pub(crate) fn welcomes(&mut self, utc: UtcMillis, world: Millis) {
+        let offset = utc - world;
+        let known = self.offset_by_utc.entry(utc).or_insert(offset);
+        *known = offset.min(*known);
+    }
+
+    /// The edge's process starts over, and knows no time of day.
+    pub(crate) fn edge_started(&mut self) {
+        self.anchor = None;
     }
 
     /// A commit of the edge's buffer has happened.
@@ -94,14 +126,13 @@ impl Reference {
         for content in &disk.fragments {
             self.flushed.extend(identities(content));
         }
-        for sealed in &disk.batches {
+        // Batches only ever come at the end, so those before one that is known are known.
+        let last_known = disk.batches.iter().rposition(|sealed| self.is_known(sealed));
+        let old = last_known.map_or(0, |at| at + 1);
+        for sealed in &disk.batches[old..] {
             let key = (sealed.line, sealed.first, sealed.next);
             let bodies = self.bodies.entry(key).or_default();
-            if bodies.iter().any(|body| Rc::ptr_eq(body, &sealed.body)) {
-                continue;
-            }
             bodies.push(Rc::clone(&sealed.body));
-            self.seals_seen += 1;
             self.chains.entry((sealed.line, sealed.next)).or_default().push(sealed.chain);
             for (offset, identity) in identities(&sealed.batch.content).into_iter().enumerate() {
                 self.flushed.insert(identity);
@@ -122,6 +153,11 @@ impl Reference {
         }
     }
 
+    fn is_known(&self, sealed: &SealedBatch) -> bool {
+        let bodies = self.bodies.get(&(sealed.line, sealed.first, sealed.next));
+        bodies.is_some_and(|bodies| bodies.iter().any(|body| Rc::ptr_eq(body, &sealed.body)))
+    }
+
     /// A buffer without room gives records up. Where a clone has filled their positions meanwhile,
     /// nobody can tell any more.
     pub(crate) fn evicted(&mut self, before: &EdgeDisk, after: &EdgeDisk) {
@@ -136,6 +172,22 @@ impl Reference {
     ) {
         self.edge_restored = true;
         self.forget_all_but(disks, cloud);
+    }
+
+    /// The buffer's file is gone: what only it knew is gone, and a new incarnation says so.
+    pub(crate) fn buffer_replaced<'a>(
+        &mut self,
+        disks: impl Iterator<Item = &'a EdgeDisk>,
+        cloud: &CloudDisk,
+    ) {
+        self.buffer_lost = true;
+        self.forget_all_but(disks, cloud);
+    }
+
+    /// With the journal the fence is gone; the cloud knows the epoch.
+    pub(crate) fn journal_lost(&mut self, disk: &EdgeDisk) {
+        self.journal_lost = true;
+        self.burned.remove(&disk.lineage);
     }
 
     fn forget_all_but<'a>(&mut self, disks: impl Iterator<Item = &'a EdgeDisk>, cloud: &CloudDisk) {
@@ -252,14 +304,26 @@ impl Reference {
         self.require(!disk.contested, Promise::ContestedWithheld, || format!("{id} is published"));
     }
 
+    /// A command's execution begins: from here on its deadline runs on the monotonic clock.
+    pub(crate) fn begins(&mut self, id: &CommandId, disk: &EdgeDisk) {
+        let doubt = disk.doubt;
+        self.require(doubt.is_none(), Promise::WithheldInDoubt, || {
+            format!("{id} begins in {doubt:?}")
+        });
+        self.anchor_by_command.insert(id.clone(), self.anchor);
+    }
+
     /// The write reaches the device.
-    pub(crate) fn executed(&mut self, command: &Command, disk: &EdgeDisk, utc: UtcMillis) {
+    pub(crate) fn executed(&mut self, command: &Command, disk: &EdgeDisk, world: Millis) {
         let id = &command.id;
         let state = disk.entry(id);
         self.require(state == Some(&EntryState::Started), Promise::StartedBeforeWrite, || {
             format!("{id} is written while its journal says {state:?}")
         });
-        self.require(utc < command.not_after, Promise::InTime, || format!("{id} at {utc:?}"));
+        let anchor = self.anchor_by_command.get(id).copied().flatten();
+        let utc = anchor.map(|offset| offset + world);
+        let in_time = utc.is_some_and(|utc| utc < command.not_after);
+        self.require(in_time, Promise::InTime, || format!("{id} at {utc:?}"));
         let runs = self.executions.entry(id.clone()).or_default();
         runs.push(disk.lineage);
         let again = runs.iter().filter(|lineage| **lineage == disk.lineage).count() > 1;
@@ -285,6 +349,10 @@ impl Reference {
 
     pub(crate) fn cloud_committed(&mut self, disk: &CloudDisk) {
         self.check_lines(disk);
+        let reason = self.edge_restored || self.journal_lost || self.rebooted;
+        self.require(!disk.contested || reason, Promise::ContestedForReason, || {
+            format!("boot {:?} is contested", disk.boot)
+        });
         for known in &disk.commands {
             let Some(outcome) = &known.outcome else { continue };
             let id = &known.command.id;
@@ -313,7 +381,7 @@ impl Reference {
     ) {
         self.cloud_restored = true;
         self.outcomes.clear();
-        if self.edge_restored {
+        if self.edge_restored || self.buffer_lost {
             self.forget_all_but(disks, after);
         }
     }
@@ -337,8 +405,9 @@ impl Reference {
     /// What holds in the cloud after every commit.
     fn check_lines(&mut self, cloud: &CloudDisk) {
         for (name, batches) in &cloud.batches {
-            let mut at = Position(0);
-            for batch in batches {
+            let old = self.checked(*name, batches);
+            let mut at = old.checked_sub(1).map_or(Position(0), |last| batches[last].next);
+            for batch in &batches[old..] {
                 let (first, next) = (batch.first, batch.next);
                 self.require(first == at && first < next, Promise::Order, || {
                     format!("{name:?}: {first:?}..{next:?} stands at {at:?}")
@@ -353,6 +422,9 @@ impl Reference {
                     format!("{name:?} {first:?} is not what was sealed")
                 });
             }
+            if let Some(last) = batches.last() {
+                self.checked.insert(*name, (batches.len(), Rc::clone(&last.body)));
+            }
             let cursor = cloud.cursor(*name);
             self.require(cursor == at, Promise::Order, || {
                 format!("{name:?}: the cursor is {cursor:?}, the batches end at {at:?}")
@@ -363,6 +435,13 @@ impl Reference {
             let equal = known.is_some_and(|chains| chains.contains(chain));
             self.require(equal, Promise::ChainEqual, || format!("{name:?} at {committed:?}"));
         }
+    }
+
+    /// How many of these batches were found good before, as the beginning of this line.
+    fn checked(&self, name: LineName, batches: &[CloudBatch]) -> usize {
+        let Some((count, last)) = self.checked.get(&name) else { return 0 };
+        let same = batches.get(count - 1).is_some_and(|batch| Rc::ptr_eq(&batch.body, last));
+        if same { *count } else { 0 }
     }
 
     /// A twin's record was committed at this place, and then a batch in custody only: it tells its

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use crate::happening::{FAULTS, Happening};
 
 /// The states that a fault can meet.
-pub(crate) const STATES: [&str; 11] = [
+pub(crate) const STATES: [&str; 19] = [
     "sender down",
     "sender greeting",
     "sender live",
@@ -23,6 +23,14 @@ pub(crate) const STATES: [&str; 11] = [
     "executor received",
     "executor started",
     "executor closed",
+    "issuer idle",
+    "issuer accepted",
+    "issuer sent",
+    "issuer unconfirmed",
+    "fence free",
+    "fence owned",
+    "buffer open",
+    "buffer refused",
 ];
 
 /// Counts of fault and state.
@@ -49,46 +57,57 @@ impl Table {
             .collect()
     }
 
+    /// Two lines of heading (machine, state), then a line a fault.
     pub(crate) fn print(&self) -> String {
-        let mut text = format!("{:24}", "fault");
-        for state in STATES {
-            let short = state.split(' ').next_back().unwrap_or(state);
-            write!(text, "{short:>10}").expect("a string takes every text");
+        let mut text = String::new();
+        for part in [0, 1] {
+            write!(text, "{:24}", ["", "fault"][part]).expect("a string takes every text");
+            for state in STATES {
+                let word = state.split(' ').nth(part).unwrap_or(state);
+                write!(text, "{word:>12}").expect("a string takes every text");
+            }
+            text.push('\n');
         }
         for fault in FAULTS {
-            write!(text, "\n{:24}", format!("{fault:?}")).expect("a string takes every text");
+            write!(text, "{:24}", format!("{fault:?}")).expect("a string takes every text");
             for state in STATES {
                 let cell = self.0.get(&(fault, state)).map_or_else(
                     || why_unreachable(fault, state).map_or("EMPTY", |_| "-").to_owned(),
                     ToString::to_string,
                 );
-                write!(text, "{cell:>10}").expect("a string takes every text");
+                write!(text, "{cell:>12}").expect("a string takes every text");
             }
+            text.push('\n');
+        }
+        for (fault, state, why) in unreachable_cells() {
+            writeln!(text, "- {fault:?} at {state}: {why}").expect("a string takes every text");
         }
         text
     }
 }
 
+fn unreachable_cells() -> impl Iterator<Item = (Happening, &'static str, &'static str)> {
+    let cells = FAULTS.iter().flat_map(|fault| STATES.map(|state| (*fault, state)));
+    cells.filter_map(|(fault, state)| Some((fault, state, why_unreachable(fault, state)?)))
+}
+
 /// Why a fault cannot meet a state.
 pub(crate) fn why_unreachable(fault: Happening, state: &str) -> Option<&'static str> {
     let needs_connection = [
-        Happening::Lose,
-        Happening::Double,
-        Happening::Overtake,
         Happening::Partition,
         Happening::Cut,
+        Happening::CutBehindBroker,
         Happening::CrashCloudBehindBroker,
         Happening::Foreign,
+        Happening::BrokenOwner,
     ];
+    let needs_owner = [Happening::Foreign, Happening::BrokenOwner];
     match state {
         "sender down" if needs_connection.contains(&fault) => {
             Some("a sender that is down has no connection that could fail, stall or bring a word")
         }
-        "receiver fresh" if fault == Happening::CloudFull => {
-            Some("a cloud that was never greeted has nothing to store")
-        }
-        "receiver fresh" | "receiver welcomed" if fault == Happening::CloudFull => {
-            Some("only a commit can be refused")
+        "fence free" if needs_owner.contains(&fault) => {
+            Some("where nobody is obeyed, nobody else can be told from the owner")
         }
         _ => None,
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fieldgate_model::{CommandId, GatewayId, Millis, Outcome, Owner, UtcMillis};
-use fieldgate_protocol::command::{Decision, IssuerEvent, IssuerState, decide};
+use fieldgate_protocol::command::{Decision, IssuerEvent, IssuerState, decide, is_silent};
 use fieldgate_wire::{
     Answer, CommandMessage, DownKind, JournalState, Watch, encode_command, encode_watch,
 };
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// How soon a command is found whose wake-up was lost, or that another process accepted.
 const SWEEP_EVERY: Millis = Millis::from_secs(10);
 
-/// A sent command without an answer is sent again: the gateway answers from its journal.
+/// How soon a command is looked at again: as long as a sent one may be silent before it goes again.
 const RESEND_AFTER: Millis = Millis::from_secs(30);
 
 /// How long a gateway goes on telling the present after nobody has asked again.
@@ -204,7 +204,9 @@ impl Commands {
             (Some(_), IssuerState::Accepted, _) | (Some(_), _, Cause::Welcomed) => {
                 IssuerEvent::Ready
             }
-            (Some(_), _, Cause::Look) if is_silent(open, now) => IssuerEvent::Ready,
+            (Some(_), _, Cause::Look) if open.sent_at.is_some_and(|at| is_silent(at, now)) => {
+                IssuerEvent::Ready
+            }
             (Some(_), _, Cause::Look) | (None, _, _) => IssuerEvent::Tick,
         };
         // Silence is judged also when the command goes again.
@@ -280,11 +282,6 @@ impl Commands {
         let watch = Watch { owner: owner.clone(), until: self.clock.now() + WATCH_FOR };
         self.down.send(gateway, DownKind::Watch, encode_watch(&watch)).await;
     }
-}
-
-/// Whether a sent command has been without an answer for so long that it goes again.
-fn is_silent(open: &OpenCommand, now: UtcMillis) -> bool {
-    open.sent_at.is_some_and(|sent_at| sent_at + RESEND_AFTER <= now)
 }
 
 const fn issuer_state(state: CommandState) -> IssuerState {

@@ -74,8 +74,13 @@ impl Task {
             Ok(()) => session.receiver.handle_reserved(self.parts.clock.now()),
             Err(error) => {
                 // No Welcome: the gateway says Hello again.
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(gateway = %session.gateway, error, "epoch not reserved");
+                tracing::warn!(
+                    gateway = %session.gateway,
+                    error = &error as &dyn std::error::Error,
+                    "epoch not reserved"
+                );
+                // Meanwhile nobody knows whether its identity is in doubt.
+                self.parts.commands.gone(&session.gateway).await;
             }
         }
     }
@@ -229,7 +234,12 @@ impl Task {
                 self.sessions.check_in(session, self.parts.clock.now());
             }
         }
-        self.settle_all(touched).await;
+        self.settle_all(touched.clone()).await;
+        for gateway in &touched {
+            // A commit that failed may have happened all the same: what is in memory may not be what
+            // is stored, and is built again from there.
+            self.sessions.check_out(gateway);
+        }
     }
 
     async fn settle_all(&mut self, gateways: BTreeSet<GatewayId>) {

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod command;
+mod damage;
 mod history;
 mod ingest;
 mod operator;

@@ -2,6 +2,8 @@
 //!
 //! # Invariants
 //!
+//! - What the journal refuses is written once more when it is open again; until then nothing follows
+//!   from it, and the owner's repetition finds it waiting.
 //! - The journal has returned before the bus is asked to write, and before an outcome is reported.
 //! - This task owns the executor; the uplink goes on while a device is slow to answer.
 
@@ -26,13 +28,12 @@ pub(crate) use self::write::Wanted;
 pub use self::write::{Sent, Written, write};
 use crate::buffer::{Buffer, Intake};
 use crate::clock::Clock;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 
 /// Commands that may wait for the executor; the owner sends again what does not fit.
 pub const COMMANDS_MAX: usize = 8;
 
-/// Between two attempts to write down what a command has come to, while the journal's disk refuses:
-/// nothing else can be started meanwhile.
+/// How soon a journal that has refused is asked again: a full disk is not emptied faster.
 const JOURNAL_AGAIN: Duration = Duration::from_secs(1);
 
 /// The time of day as the owner's Welcome anchored it: UTC at monotonic zero.
@@ -50,6 +51,8 @@ pub struct CommandSetup {
     pub targets: Targets,
     /// The owner's time of day.
     pub utc_offset: watch::Receiver<UtcOffset>,
+    /// Whether the gateway's identity is in doubt; right before the time of day is.
+    pub doubted: watch::Receiver<bool>,
     /// The clock.
     pub clock: Clock,
 }
@@ -61,6 +64,8 @@ enum Wake {
     Command(Option<Command>),
     Result(CommandId, Outcome),
     Anchored,
+    JournalAgain,
+    Doubt,
 }
 
 struct Task {
@@ -92,7 +97,12 @@ pub async fn run(
     loop {
         let anchored = task.utc().is_some();
         if anchored && let Some(open) = waiting.take() {
-            task.executor = Executor::resume(open, task.utc());
+            let doubted = *task.setup.doubted.borrow();
+            task.executor = if doubted {
+                Executor::resume_in_doubt(open)
+            } else {
+                Executor::resume(open, task.utc())
+            };
         }
         task.drain().await;
         let wake = tokio::select! {
@@ -108,12 +118,19 @@ pub async fn run(
                 Err(_) => return,
             },
             command = commands.recv(), if anchored => Wake::Command(command),
+            Ok(()) = task.setup.doubted.changed(), if anchored => Wake::Doubt,
+            () = sleep(JOURNAL_AGAIN), if task.executor.is_refused() => Wake::JournalAgain,
         };
         match wake {
             Wake::Command(Some(command)) => task.take(command).await,
             Wake::Command(None) => break,
             Wake::Result(id, outcome) => task.executor.handle_result(&id, outcome),
             Wake::Anchored => {}
+            Wake::Doubt => {
+                let doubted = *task.setup.doubted.borrow();
+                task.executor.handle_doubt(doubted);
+            }
+            Wake::JournalAgain => task.executor.handle_reopened(),
         }
     }
     while let Some(Ok((id, outcome))) = task.running.join_next().await {
@@ -146,7 +163,7 @@ impl Task {
                     drop(self.answers.try_send((id, state)));
                 }
                 ExecutorEffect::Refuse(id) => {
-                    tracing::warn!(command = %id, "too many open commands, not taken");
+                    tracing::warn!(command = %id, "too many open commands, or in doubt: not taken");
                 }
             }
         }
@@ -154,14 +171,16 @@ impl Task {
 
     async fn persist(&mut self, entry: Entry) {
         let id = entry.command.id.clone();
-        while let Err(error) = self.setup.journal.save_entry(entry.clone(), self.utc()).await {
-            let error = crate::telemetry::chain(&error);
-            tracing::error!(error, command = %id, "the journal refuses");
-            if entry.state == EntryState::Received {
-                // Nothing follows from it: the owner sends it again.
-                return self.executor.handle_not_persisted(&id);
-            }
-            sleep(JOURNAL_AGAIN).await;
+        if let Err(error) = self.setup.journal.save_entry(entry.clone(), self.utc()).await {
+            tracing::error!(error = crate::telemetry::chain(&error), command = %id, "the journal refuses");
+            return match error {
+                // It has no room for it, and has not taken it: the owner sends it again.
+                JournalError::Full(_) => self.executor.handle_not_persisted(&id),
+                JournalError::Database { .. }
+                | JournalError::Row { .. }
+                | JournalError::Thread { .. }
+                | JournalError::Stopped => self.executor.handle_refused(&id),
+            };
         }
         match entry.state {
             EntryState::Received => self.step(&id, CommandStep::Received),

@@ -18,7 +18,9 @@ const REMEMBERED: i64 = 10_000;
 const REMEMBERED_MAX: i64 = 160_000;
 
 pub(super) struct JournalFile {
-    db: Connection,
+    /// `None` after a failure: what an fsync has refused once may be lost although a second one
+    /// succeeds, so that the file is closed and opened again by whoever asks next.
+    db: Option<Connection>,
     path: PathBuf,
     fence: Fence,
 }
@@ -29,7 +31,7 @@ impl JournalFile {
         let lost = expected && !path.exists();
         let db = Connection::open(path).map_err(failed)?;
         prepare(&db, lost).map_err(failed)?;
-        let mut file = Self { db, path: path.to_owned(), fence: Fence::default() };
+        let mut file = Self { db: Some(db), path: path.to_owned(), fence: Fence::default() };
         let doubt = file.load_fence()?;
         let open = file.open_entries()?;
         let fence = file.fence.clone();
@@ -38,8 +40,8 @@ impl JournalFile {
 
     pub(super) fn save_fence(&mut self, fence: &Fence) -> Result<(), JournalError> {
         let owner = fence.owner();
-        self.db
-            .execute(
+        self.run(|db| {
+            db.execute(
                 "UPDATE fence SET instance = ?1, epoch = ?2, burned = ?3",
                 params![
                     owner.map(|owner| owner.instance.as_str()),
@@ -47,7 +49,7 @@ impl JournalFile {
                     fence.burned().0.cast_signed(),
                 ],
             )
-            .map_err(|source| self.failed(source))?;
+        })?;
         self.fence = fence.clone();
         Ok(())
     }
@@ -55,9 +57,9 @@ impl JournalFile {
     pub(super) fn save_doubt(&mut self, doubt: Option<Doubt>) -> Result<(), JournalError> {
         let cause = doubt.map_or(0, |doubt| cause_code(doubt.cause));
         let since = doubt.and_then(|doubt| doubt.since).map(u64::cast_signed);
-        self.db
-            .execute("UPDATE fence SET withheld = ?1, since = ?2", params![cause, since])
-            .map_err(|source| self.failed(source))?;
+        self.run(|db| {
+            db.execute("UPDATE fence SET withheld = ?1, since = ?2", params![cause, since])
+        })?;
         Ok(())
     }
 
@@ -87,8 +89,8 @@ impl JournalFile {
             EntryState::Started => (None, at, None),
             EntryState::Closed(_) => (None, None, at),
         };
-        self.db
-            .execute(
+        self.run(|db| {
+            db.execute(
                 "INSERT INTO command (id, message, answer, reported, not_after, received_at,
                                       started_at, closed_at)
                  VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7)
@@ -106,16 +108,14 @@ impl JournalFile {
                     closed.map(|at| at.0)
                 ],
             )
-            .map_err(|source| self.failed(source))?;
+        })?;
         Ok(())
     }
 
     /// An error if one more command cannot be remembered.
-    fn make_room(&self) -> Result<(), JournalError> {
-        let count: i64 = self
-            .db
-            .query_row("SELECT count(*) FROM command", [], |row| row.get(0))
-            .map_err(|source| self.failed(source))?;
+    fn make_room(&mut self) -> Result<(), JournalError> {
+        let count: i64 =
+            self.run(|db| db.query_row("SELECT count(*) FROM command", [], |row| row.get(0)))?;
         if count < REMEMBERED_MAX {
             return Ok(());
         }
@@ -127,33 +127,33 @@ impl JournalFile {
         id: &CommandId,
         now: Option<UtcMillis>,
     ) -> Result<(), JournalError> {
-        let mark = || {
-            self.db.execute("UPDATE command SET reported = 1 WHERE id = ?1", [id.as_str()])?;
+        let mark = |db: &Connection| {
+            db.execute("UPDATE command SET reported = 1 WHERE id = ?1", [id.as_str()])?;
             // Without a time of day nothing is known to be over.
-            self.db.execute(
+            db.execute(
                 "DELETE FROM command WHERE reported = 1 AND not_after < ?2
                  AND sequence <= (SELECT max(sequence) FROM command) - ?1",
                 params![REMEMBERED, now.map_or(i64::MIN, |now| now.0)],
             )
         };
-        mark().map(drop).map_err(|source| self.failed(source))
+        self.run(mark).map(drop)
     }
 
-    pub(super) fn newest(&self, count: u32) -> Result<Vec<Logged>, JournalError> {
+    pub(super) fn newest(&mut self, count: u32) -> Result<Vec<Logged>, JournalError> {
         self.logged("ORDER BY sequence DESC LIMIT ?1", count)
     }
 
-    pub(super) fn find(&self, id: &CommandId) -> Result<Option<Logged>, JournalError> {
+    pub(super) fn find(&mut self, id: &CommandId) -> Result<Option<Logged>, JournalError> {
         Ok(self.logged("WHERE id = ?1", id.as_str())?.pop())
     }
 
     fn logged(
-        &self,
+        &mut self,
         which: &str,
         parameter: impl rusqlite::ToSql,
     ) -> Result<Vec<Logged>, JournalError> {
-        let rows = || {
-            let mut statement = self.db.prepare(&format!(
+        let rows = self.run(|db| {
+            let mut statement = db.prepare(&format!(
                 "SELECT message, answer, received_at, started_at, closed_at, reported
                  FROM command {which}"
             ))?;
@@ -163,8 +163,7 @@ impl JournalFile {
                 Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, times, row.get(5)?))
             };
             statement.query_map([parameter], row)?.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        let rows = rows().map_err(|source| self.failed(source))?;
+        })?;
         rows.into_iter()
             .map(|(message, answer, (received_at, started_at, closed_at), reported)| {
                 let message = self.message(&message)?;
@@ -180,25 +179,25 @@ impl JournalFile {
         message.map_err(|error| self.unreadable(error.to_string()))
     }
 
-    pub(super) fn state(&self, id: &CommandId) -> Result<Option<EntryState>, JournalError> {
-        let answer: Option<Vec<u8>> = self
-            .db
-            .query_row("SELECT answer FROM command WHERE id = ?1", [id.as_str()], |row| row.get(0))
+    pub(super) fn state(&mut self, id: &CommandId) -> Result<Option<EntryState>, JournalError> {
+        let answer: Option<Vec<u8>> = self.run(|db| {
+            db.query_row("SELECT answer FROM command WHERE id = ?1", [id.as_str()], |row| {
+                row.get(0)
+            })
             .optional()
-            .map_err(|source| self.failed(source))?;
+        })?;
         answer.map(|answer| self.entry_state(&answer)).transpose()
     }
 
-    fn open_entries(&self) -> Result<Vec<Entry>, JournalError> {
-        let rows = || {
-            let mut statement = self.db.prepare(
+    fn open_entries(&mut self) -> Result<Vec<Entry>, JournalError> {
+        let rows = self.run(|db| {
+            let mut statement = db.prepare(
                 "SELECT message, answer FROM command WHERE reported = 0 ORDER BY sequence",
             )?;
             let rows = statement
                 .query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        let rows = rows().map_err(|source| self.failed(source))?;
+        })?;
         rows.into_iter()
             .map(|(message, answer)| {
                 let command = self.message(&message)?.command;
@@ -220,14 +219,15 @@ impl JournalFile {
     }
 
     fn load_fence(&mut self) -> Result<Option<Doubt>, JournalError> {
-        let (instance, epoch, burned, withheld, since): (Option<String>, _, i64, _, _) = self
-            .db
-            .query_row("SELECT instance, epoch, burned, withheld, since FROM fence", [], |row| {
-                let epoch: i64 = row.get(1)?;
-                let (withheld, since): (i64, Option<i64>) = (row.get(3)?, row.get(4)?);
-                Ok((row.get(0)?, epoch, row.get(2)?, withheld, since))
-            })
-            .map_err(|source| self.failed(source))?;
+        let select = "SELECT instance, epoch, burned, withheld, since FROM fence";
+        let (instance, epoch, burned, withheld, since): (Option<String>, _, i64, _, _) =
+            self.run(|db| {
+                db.query_row(select, [], |row| {
+                    let epoch: i64 = row.get(1)?;
+                    let (withheld, since): (i64, Option<i64>) = (row.get(3)?, row.get(4)?);
+                    Ok((row.get(0)?, epoch, row.get(2)?, withheld, since))
+                })
+            })?;
         let instance = instance
             .map(InstanceId::new)
             .transpose()
@@ -244,8 +244,21 @@ impl JournalFile {
         Ok(Some(Doubt { cause, since: since.map(i64::cast_unsigned) }))
     }
 
-    fn failed(&self, source: rusqlite::Error) -> JournalError {
-        JournalError::Database { path: self.path.clone(), source }
+    /// Asks the file, opened again if it has failed before.
+    fn run<T>(
+        &mut self,
+        ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, JournalError> {
+        let asked = match self.db.take() {
+            Some(db) => Ok(db),
+            // One that vanished meanwhile is a lost one.
+            None => Connection::open(&self.path).and_then(|db| prepare(&db, true).map(|()| db)),
+        };
+        let asked = asked.and_then(|db| ask(&db).map(|answer| (db, answer)));
+        let (db, answer) =
+            asked.map_err(|source| JournalError::Database { path: self.path.clone(), source })?;
+        self.db = Some(db);
+        Ok(answer)
     }
 
     fn unreadable(&self, what: String) -> JournalError {

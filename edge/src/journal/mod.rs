@@ -3,6 +3,7 @@
 //! # Invariants
 //!
 //! - What a call has returned for survives a power cut (WAL, `synchronous=FULL`).
+//! - After a failure the file is opened anew: an fsync is never tried again on what refused it.
 //! - A journal that was lost while the buffer was not is noticed: commands are withheld, since one
 //!   that ran before cannot be told from one that did not.
 

@@ -36,6 +36,7 @@ impl Uplink<'_> {
         let (commands, commands_out) = mpsc::channel(COMMANDS_MAX);
         let (answers, answers_out) = mpsc::channel(ANSWERS_MAX);
         let utc_offset = watch::Sender::new(None);
+        let doubted = watch::Sender::new(self.resumed.doubt.is_some());
         let status = watch::Sender::new(SyncStatus::default());
         let shown = status.subscribe();
         let command_setup = CommandSetup {
@@ -44,6 +45,7 @@ impl Uplink<'_> {
             buffer: self.buffer.clone(),
             targets: self.targets.clone(),
             utc_offset: utc_offset.subscribe(),
+            doubted: doubted.subscribe(),
             clock: self.clock,
         };
         let history_rate = cloud.history_rate;
@@ -61,7 +63,7 @@ impl Uplink<'_> {
             clock: self.clock,
             time: self.time.clone(),
         };
-        let outputs = SyncOutputs { commands, answers: answers_out, utc_offset, status };
+        let outputs = SyncOutputs { commands, answers: answers_out, utc_offset, doubted, status };
         let command = command::run(command_setup, commands_out, answers);
         tasks.spawn(named("command", async {
             command.await;

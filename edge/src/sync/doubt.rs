@@ -14,6 +14,16 @@ impl Task {
         self.contested || self.doubt.is_some()
     }
 
+    /// Tells the command task, if it does not know.
+    pub(super) fn tell_doubt(&self) {
+        let is_doubted = self.is_doubted();
+        self.outputs.doubted.send_if_modified(|doubted| {
+            let changed = *doubted != is_doubted;
+            *doubted = is_doubted;
+            changed
+        });
+    }
+
     /// What a Welcome says of it: the doubt is over, or since when it stands.
     pub(super) async fn settle_doubt(&mut self, welcome: &Welcome) -> Result<(), SyncError> {
         self.readopted = Some(welcome.readopted);
@@ -38,6 +48,7 @@ impl Task {
             let doubt = Doubt { cause: DoubtCause::Forked, since: self.readopted };
             self.save_doubt(Some(doubt)).await?;
         }
+        self.tell_doubt();
         self.setup.buffer.reincarnate(incarnation).await?;
         let now = self.now();
         self.sender.handle_lines(self.setup.buffer.lines().borrow().clone());

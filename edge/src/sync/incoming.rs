@@ -40,8 +40,12 @@ impl Task {
             DownKind::Need => {
                 let need = fieldgate_wire::decode_need(payload)?;
                 self.judge(&need.owner)?;
-                self.send_catalogue(need.catalogue).await?;
-                self.sender.handle_need();
+                // Behind a broker the batch that needs it may be of an earlier connection: before
+                // the Welcome nothing but Hello is said.
+                if self.sender.is_live() {
+                    self.send_catalogue(need.catalogue).await?;
+                    self.sender.handle_need();
+                }
             }
             DownKind::Pause => {
                 let pause = fieldgate_wire::decode_pause(payload)?;
@@ -120,6 +124,16 @@ impl Task {
                 self.fence = fence;
             }
         }
+        if self.contested != welcome.contested {
+            tracing::warn!(
+                contested = welcome.contested,
+                "the cloud's view of our identity changed"
+            );
+        }
+        self.contested = welcome.contested;
+        self.settle_doubt(&welcome).await?;
+        // Before the time of day, with which the journal's open commands go on.
+        self.tell_doubt();
         self.anchor(&welcome);
         let mut chains: BTreeMap<(IncarnationId, Stream, Position), Option<Digest>> =
             BTreeMap::new();
@@ -131,14 +145,6 @@ impl Task {
         let chain_at = |cursor: &Cursor| {
             chains.get(&(cursor.incarnation, cursor.stream, cursor.committed)).copied().flatten()
         };
-        if self.contested != welcome.contested {
-            tracing::warn!(
-                contested = welcome.contested,
-                "the cloud's view of our identity changed"
-            );
-        }
-        self.contested = welcome.contested;
-        self.settle_doubt(&welcome).await?;
         self.ask_at = self.now() + ASK_EVERY;
         self.sender.handle_welcome(&welcome, chain_at);
         self.pause = None;

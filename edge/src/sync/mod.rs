@@ -67,6 +67,8 @@ pub struct SyncOutputs {
     pub answers: mpsc::Receiver<Answered>,
     /// The owner's time of day.
     pub utc_offset: watch::Sender<UtcOffset>,
+    /// Whether commands wait until somebody readopts the gateway.
+    pub doubted: watch::Sender<bool>,
     /// For screens and metrics.
     pub status: watch::Sender<SyncStatus>,
 }

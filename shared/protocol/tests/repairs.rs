@@ -2,7 +2,7 @@
 
 use fieldgate_model::{
     Action, BootId, Command, CommandId, Cursor, DeviceName, Digest, Epoch, GapReason, GatewayId,
-    Hello, IncarnationId, InstanceId, Millis, Outcome, Owner, Position, SignalName, Stream,
+    Head, Hello, IncarnationId, InstanceId, Millis, Outcome, Owner, Position, SignalName, Stream,
     UtcMillis, Value, Welcome,
 };
 use fieldgate_protocol::command::{Entry, EntryState, Executor, ExecutorEffect};
@@ -149,6 +149,46 @@ fn receiver(cursors: Vec<Cursor>) -> Receiver<NoChain> {
 }
 
 #[test]
+fn a_hello_that_comes_twice_or_late_puts_no_identity_in_doubt() {
+    let mut receiver = receiver(welcome(5).cursors);
+    let head = Head {
+        incarnation: LIFE,
+        stream: Stream::Samples,
+        first: Position(0),
+        next: Position(5),
+        chain: Digest([0; 32]),
+    };
+    let said = |at, next| Hello { at, heads: vec![Head { next, ..head }], ..hello(None) };
+    receiver.handle_hello(said(Millis(9), Position(5)));
+    receiver.handle_reserved(UtcMillis(0));
+    for late in [said(Millis(9), Position(3)), said(Millis(8), Position(3))] {
+        receiver.handle_hello(late);
+        assert!(!receiver.is_contested());
+    }
+    receiver.handle_hello(said(Millis(10), Position(3)));
+    assert!(receiver.is_contested());
+}
+
+#[test]
+fn what_the_journal_refused_is_written_once_more_and_nothing_follows_before() {
+    let command = command(false);
+    let id = command.id.clone();
+    let utc = Some(UtcMillis(0));
+    let mut executor = Executor::default();
+    executor.handle_command(command.clone(), None, utc);
+    let persist = |state| Some(ExecutorEffect::Persist(Entry { command: command.clone(), state }));
+    for state in [EntryState::Received, EntryState::Started] {
+        assert_eq!(executor.poll_effect(), persist(state.clone()));
+        executor.handle_refused(&id);
+        assert_eq!((executor.poll_effect(), executor.is_refused()), (None, true));
+        executor.handle_reopened();
+        assert_eq!((executor.poll_effect(), executor.is_refused()), (persist(state), false));
+        executor.handle_persisted(&id, utc);
+    }
+    assert_eq!(executor.poll_effect(), Some(ExecutorEffect::Execute(command)));
+}
+
+#[test]
 fn a_range_across_the_cursor_is_answered_by_the_cursor() {
     let mut receiver = receiver(welcome(5).cursors);
     let (incarnation, stream) = (LIFE, Stream::Samples);
@@ -176,8 +216,7 @@ fn an_instance_speaks_in_no_epoch_that_is_not_durable() {
     assert_eq!(receiver.epoch(), Epoch(1));
 }
 
-#[test]
-fn a_command_that_expires_in_its_second_run_may_have_run_in_its_first() {
+fn command(retry_safe: bool) -> Command {
     let id = CommandId::new("c").expect("an id");
     let action = Action::Write {
         device: DeviceName::new("pump").expect("an id"),
@@ -187,8 +226,13 @@ fn a_command_that_expires_in_its_second_run_may_have_run_in_its_first() {
     };
     let not_after = UtcMillis(10);
     let by = "operator".to_owned();
-    let command =
-        Command { id: id.clone(), action, not_after, retry_safe: true, dry_run: false, by };
+    Command { id, action, not_after, retry_safe, dry_run: false, by }
+}
+
+#[test]
+fn a_command_that_expires_in_its_second_run_may_have_run_in_its_first() {
+    let command = command(true);
+    let id = command.id.clone();
     let entry = Entry { command: command.clone(), state: EntryState::Started };
     let mut executor = Executor::resume(vec![entry], Some(UtcMillis(0)));
     assert_eq!(executor.poll_effect(), Some(ExecutorEffect::Execute(command.clone())));

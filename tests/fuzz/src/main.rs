@@ -22,6 +22,8 @@ mod any_script;
 mod import;
 #[path = "../../../edge/src/lines.rs"]
 mod lines;
+mod link;
+mod session;
 
 use std::sync::OnceLock;
 
@@ -33,7 +35,7 @@ type Target = fn(&[u8], Pieces<'_>);
 
 /// The targets by name: of the Modbus and CoAP ones, also that of their folder below
 /// `shared/modbus/corpus/` or `shared/coap/corpus/`.
-const TARGETS: [(&str, Target); 18] = [
+const TARGETS: [(&str, Target); 19] = [
     ("tcp", any_bytes::tcp),
     ("rtu", any_bytes::rtu),
     ("ascii", any_bytes::ascii),
@@ -44,6 +46,7 @@ const TARGETS: [(&str, Target); 18] = [
     ("message", |bytes, _| any_datagram::message(bytes)),
     ("links", |bytes, _| any_datagram::links(bytes)),
     ("datagrams", |bytes, _| any_datagram::datagrams(bytes)),
+    ("mqtt", session::mqtt),
     ("json", |bytes, _| any_payload::any_json(bytes)),
     ("cbor", |bytes, _| any_payload::any_cbor(bytes)),
     ("senml", |bytes, _| any_payload::any_senml(bytes)),

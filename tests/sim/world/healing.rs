@@ -1,14 +1,32 @@
 //! The phase after the faults: with a perfect link, everything must come to rest.
 
-use super::*;
+use fieldgate_protocol::command::EntryState;
+use fieldgate_protocol::uplink::SessionState;
+
+use super::{Broken, Cloud, Edge, Epoch, IssuerState, Millis, Promise, World};
+use crate::disk::DiskLine;
+
+/// Rounds in which everything must come to rest: three silences of a minute each, a pause and the
+/// time until a silent command is called unconfirmed take some hundred.
+const ROUNDS_MAX: usize = 2_000;
+/// The cloud does not look at commands with every message, or their repetition would fill the link.
+const LOOK_EVERY: usize = 6;
+/// What passes where no timer is due sooner.
+const ROUND: Millis = Millis::from_secs(5);
 
 impl World {
-    /// A good link, good disks, and an operator who readopts what is contested.
+    /// A good link, good disks, right clocks, and an operator who readopts what is contested.
     pub(super) fn heal(&mut self) -> Result<(), Broken> {
         self.reference.tell(|| "         from here on all is well".to_owned());
         self.edge_fuse.disarm();
         self.cloud_fuse.disarm();
-        (self.fault, self.full, self.link.stalled) = (None, false, 0);
+        (self.edge_power_fails, self.cloud_power_fails) = (false, false);
+        for faults in [&mut self.buffer_faults, &mut self.journal_faults, &mut self.cloud_faults] {
+            faults.heal();
+        }
+        (self.full, self.cloud_disk.suspended) = (false, false);
+        self.link.heal();
+        self.clocks.heal();
         // A connection anew would repair what a dead timer breaks, and so hide it.
         let live = self.edge.as_ref().is_some_and(|edge| edge.sender.is_live());
         if !live || self.rng.one_in(2) {
@@ -26,7 +44,7 @@ impl World {
             if round.is_multiple_of(ROUNDS_MAX / 4) && self.behind().is_none() {
                 self.cut();
             }
-            self.round();
+            self.round(round.is_multiple_of(LOOK_EVERY));
             self.check()?;
             if self.is_at_rest() {
                 return Ok(());
@@ -37,10 +55,13 @@ impl World {
         self.check()
     }
 
-    fn round(&mut self) {
+    fn round(&mut self, look: bool) {
         if self.cloud_disk.contested {
-            self.cloud_disk.contested = false;
-            self.crash_cloud(true);
+            self.on_cloud(Cloud::readopt);
+            // The gateway hears of it with its next Welcome, for which it asks by itself.
+            if self.rng.one_in(2) {
+                self.cut();
+            }
         }
         if !self.link.connected {
             self.on_edge(Edge::connected);
@@ -50,13 +71,13 @@ impl World {
         self.on_cloud(Cloud::commit);
         while self.deliver_down(0) {}
         self.on_edge(Edge::device_answers);
-        self.on_cloud(|cloud, base| cloud.look(false, base));
-        if self.link.is_empty() {
-            let due = self.edge.as_ref().and_then(|edge| edge.sender.poll_timeout());
-            let second = Millis(self.now.0 + 1_000);
-            self.now = due.map_or(second, |due| due.max(self.now).min(second));
-            self.on_edge(Edge::timeout);
+        if look {
+            self.on_cloud(|cloud, base| cloud.look(false, base));
         }
+        let due = self.edge.as_ref().and_then(|edge| edge.sender.poll_timeout());
+        let left = due.map(|due| due.since(self.clocks.edge_now()));
+        self.pass(left.map_or(ROUND, |left| left.min(ROUND)));
+        self.on_edge(Edge::timeout);
     }
 
     fn is_at_rest(&self) -> bool {
@@ -85,14 +106,18 @@ impl World {
         } else if !edge.sender.is_live() {
             // Not welcomed on this connection, it cannot know what a twin has done under its name.
             format!("{:?}", edge.sender)
+        } else if self.edge_disk.doubt.is_some() {
+            format!("{:?}", self.edge_disk.doubt)
         } else if !edge.tail.is_empty() {
             "the tail".to_owned()
         } else if let Some(known) = open {
             format!("{:?} in {:?}", known, edge.executor)
         } else if edge.executor.entries().next().is_some() {
             format!("{:?}", edge.executor)
-        } else if !self.link.is_empty() || self.cloud.has_group() {
+        } else if !self.link.up.is_empty() || self.cloud.has_group() {
             "messages".to_owned()
+        } else if !self.link.down.is_empty() {
+            "messages to the edge".to_owned()
         } else {
             String::new()
         }
@@ -114,20 +139,45 @@ impl World {
         } else {
             "receiver welcomed"
         };
-        let mut states = vec![sender, receiver];
-        for entry in edge.executor.entries() {
-            let state = match entry.state {
-                EntryState::Received => "executor received",
-                EntryState::Started => "executor started",
-                EntryState::Closed(_) => "executor closed",
-            };
+        let owner =
+            if self.edge_disk.fence.owner().is_some() { "fence owned" } else { "fence free" };
+        let file = if edge.file_open { "buffer open" } else { "buffer refused" };
+        let mut states = vec![sender, receiver, owner, file];
+        self.add_command_states(edge, &mut states);
+        states
+    }
+
+    fn add_command_states(&self, edge: &Edge, states: &mut Vec<&'static str>) {
+        let mut add = |state: &'static str| {
             if !states.contains(&state) {
                 states.push(state);
             }
+        };
+        let mut idle = true;
+        for entry in edge.executor.entries() {
+            idle = false;
+            add(match entry.state {
+                EntryState::Received => "executor received",
+                EntryState::Started => "executor started",
+                EntryState::Closed(_) => "executor closed",
+            });
         }
-        if states.len() == 2 {
-            states.push("executor idle");
+        if idle {
+            add("executor idle");
         }
-        states
+        idle = true;
+        for known in &self.cloud_disk.commands {
+            let state = match known.state {
+                IssuerState::Accepted => "issuer accepted",
+                IssuerState::Sent => "issuer sent",
+                IssuerState::Unconfirmed => "issuer unconfirmed",
+                IssuerState::Closed => continue,
+            };
+            idle = false;
+            add(state);
+        }
+        if idle {
+            add("issuer idle");
+        }
     }
 }

@@ -127,7 +127,7 @@ impl Edge {
 
 impl EdgeConfig {
     /// The file. A unix socket's path must be short, so it lies in the folder itself.
-    fn text(&self, folder: &Path) -> Result<String> {
+    pub fn text(&self, folder: &Path) -> Result<String> {
         let mut out = String::new();
         writeln!(out, "[gateway]\nname = \"{}\"", self.name)?;
         if let Some((url, credentials)) = &self.cloud {

@@ -52,6 +52,11 @@ impl Mosquitto {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
     /// `kill -9`: all that it had acknowledged and not delivered is gone.
     pub fn kill(&mut self) -> Result<()> {
         self.process.kill()

@@ -7,6 +7,7 @@
 //! - Started without Closed after a restart is `interrupted` and never runs again, unless the
 //!   command is marked `retry_safe`.
 //! - Expiry is checked when a command starts, and again by the bus at the moment of the write.
+//! - In doubt of the gateway's identity nothing starts, and what had not started is `interrupted`.
 //! - A device works on one command at a time, in the order of arrival.
 
 use alloc::collections::{BTreeSet, VecDeque};
@@ -40,7 +41,8 @@ pub enum EntryState {
 /// What the caller must do next, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExecutorEffect {
-    /// Make this entry durable, then call [`Executor::handle_persisted`].
+    /// Make this entry durable, then call [`Executor::handle_persisted`], or
+    /// [`Executor::handle_refused`].
     Persist(Entry),
     /// Do it, then call [`Executor::handle_result`].
     Execute(Command),
@@ -49,7 +51,8 @@ pub enum ExecutorEffect {
     Report(CommandId, Outcome),
     /// Tell the owner what the journal says of a command it has sent again.
     Answer(CommandId, EntryState),
-    /// There are too many open commands: this one was not taken; the owner will send it again.
+    /// There are too many open commands, or the gateway doubts its identity: this one was not
+    /// taken; the owner will send it again.
     Refuse(CommandId),
 }
 
@@ -58,8 +61,16 @@ struct Open {
     entry: Entry,
     /// The entry's state is being made durable.
     persisting: bool,
+    /// The journal has refused it, or nobody knows whether it did.
+    refused: bool,
     /// It was started before a restart, so it may have reached the wire already.
     again: bool,
+}
+
+impl Open {
+    fn new(entry: Entry) -> Self {
+        Self { entry, persisting: false, refused: false, again: false }
+    }
 }
 
 /// The state of a gateway's open commands.
@@ -67,6 +78,8 @@ struct Open {
 pub struct Executor {
     /// In the order of arrival.
     open: VecDeque<Open>,
+    /// The gateway's identity is in doubt: nothing starts.
+    doubted: bool,
     effects: VecDeque<ExecutorEffect>,
 }
 
@@ -75,7 +88,7 @@ impl Executor {
     pub fn resume(entries: Vec<Entry>, utc: Option<UtcMillis>) -> Self {
         let mut executor = Self::default();
         for entry in entries {
-            executor.open.push_back(Open { entry, persisting: false, again: false });
+            executor.open.push_back(Open::new(entry));
         }
         for index in 0..executor.open.len() {
             let entry = &executor.open[index].entry;
@@ -97,6 +110,46 @@ impl Executor {
         executor
     }
 
+    /// Resumes in doubt of the gateway's identity: its disk may have gone back in time, or have a
+    /// twin, so that what the journal says has not run may have run.
+    pub fn resume_in_doubt(entries: Vec<Entry>) -> Self {
+        let mut executor = Self { doubted: true, ..Self::default() };
+        for entry in entries {
+            executor.open.push_back(Open::new(entry));
+        }
+        for index in 0..executor.open.len() {
+            let entry = &executor.open[index].entry;
+            if let EntryState::Closed(outcome) = &entry.state {
+                let report = ExecutorEffect::Report(entry.command.id.clone(), outcome.clone());
+                executor.effects.push_back(report);
+            } else {
+                executor.persist(index, EntryState::Closed(Outcome::Interrupted));
+            }
+        }
+        executor
+    }
+
+    /// The gateway's identity is in doubt from now on, or not any more. In doubt nothing starts;
+    /// what has started goes on, since nobody can take it back.
+    pub fn handle_doubt(&mut self, doubted: bool) {
+        self.doubted = doubted;
+        if !doubted {
+            return;
+        }
+        for index in 0..self.open.len() {
+            let Open { entry, persisting, .. } = &mut self.open[index];
+            let waits = match entry.state {
+                EntryState::Received => true,
+                EntryState::Started => *persisting,
+                EntryState::Closed(_) => false,
+            };
+            if waits {
+                self.open[index].refused = false;
+                self.persist(index, EntryState::Closed(Outcome::Interrupted));
+            }
+        }
+    }
+
     /// The owner sends a command. `known` is what the journal holds under its id.
     pub fn handle_command(
         &mut self,
@@ -112,11 +165,11 @@ impl Executor {
             }
         } else if let Some(state) = known {
             self.effects.push_back(ExecutorEffect::Answer(command.id, state));
-        } else if self.open.len() >= OPEN_MAX {
+        } else if self.open.len() >= OPEN_MAX || self.doubted {
             self.effects.push_back(ExecutorEffect::Refuse(command.id));
         } else {
             let entry = Entry { command, state: EntryState::Received };
-            self.open.push_back(Open { entry, persisting: false, again: false });
+            self.open.push_back(Open::new(entry));
             self.persist(self.open.len() - 1, EntryState::Received);
             self.start_waiting(utc);
         }
@@ -140,7 +193,29 @@ impl Executor {
         }
     }
 
-    /// The journal does not take the command: it is as if it had not arrived, and comes again.
+    /// The journal did not take the entry handed out last for this command, or nobody knows whether
+    /// it did: nothing follows from it before [`Executor::handle_reopened`].
+    pub fn handle_refused(&mut self, id: &CommandId) {
+        if let Some(open) = self.find(id) {
+            open.refused = true;
+        }
+    }
+
+    /// Whether the journal has refused something that is still to be written.
+    pub fn is_refused(&self) -> bool {
+        self.open.iter().any(|open| open.refused)
+    }
+
+    /// The journal may take entries again: what it refused is handed out once more. One that had
+    /// been written all the same is only written over by itself.
+    pub fn handle_reopened(&mut self) {
+        for open in self.open.iter_mut().filter(|open| open.refused) {
+            open.refused = false;
+            self.effects.push_back(ExecutorEffect::Persist(open.entry.clone()));
+        }
+    }
+
+    /// The journal has no room for the command: it is as if it had not arrived, and comes again.
     pub fn handle_not_persisted(&mut self, id: &CommandId) {
         self.open.retain(|open| {
             open.entry.command.id != *id || open.entry.state != EntryState::Received

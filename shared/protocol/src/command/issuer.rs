@@ -14,6 +14,10 @@ use fieldgate_model::{Millis, UtcMillis};
 /// a resend, a bus write with its read-back and the way home.
 const UNCONFIRMED_AFTER: Millis = Millis::from_secs(60);
 
+/// How long a sent command may stay without an answer before it goes again: the gateway answers
+/// from its journal.
+const SILENT_AFTER: Millis = Millis::from_secs(30);
+
 /// How far a command is, as the cloud knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IssuerState {
@@ -61,6 +65,12 @@ pub enum Decision {
     Close,
 }
 
+/// Whether a command that was sent at `sent_at` goes again. One sent in the future was sent before
+/// the clock was set back, however long ago that is.
+pub fn is_silent(sent_at: UtcMillis, now: UtcMillis) -> bool {
+    now < sent_at || sent_at + SILENT_AFTER <= now
+}
+
 /// Decides on one command. Total over state and event.
 pub fn decide(
     state: IssuerState,
@@ -101,6 +111,15 @@ mod tests {
     use super::*;
 
     const NOT_AFTER: UtcMillis = UtcMillis(100_000);
+
+    #[test]
+    fn a_command_goes_again_after_silence_also_when_the_clock_was_set_back() {
+        let sent_at = UtcMillis(100_000);
+        let rows = [(100_000, false), (129_999, false), (130_000, true), (99_999, true), (0, true)];
+        for (now, expected) in rows {
+            assert_eq!(is_silent(sent_at, UtcMillis(now)), expected, "at {now}");
+        }
+    }
 
     #[test]
     fn every_state_meets_every_event_with_one_decision() {

@@ -7,4 +7,4 @@ mod executor;
 mod issuer;
 
 pub use executor::{Entry, EntryState, Executor, ExecutorEffect};
-pub use issuer::{Decision, IssuerEvent, IssuerState, decide};
+pub use issuer::{Decision, IssuerEvent, IssuerState, decide, is_silent};

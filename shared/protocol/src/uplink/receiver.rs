@@ -115,6 +115,8 @@ pub struct Receiver<C> {
     boot: Option<BootId>,
     /// The boot before `boot`: if it speaks again, two boxes share one identity.
     boot_before: Option<BootId>,
+    /// When the last Hello of `boot` was said, by the gateway's clock.
+    greeted_at: Option<Millis>,
     contested: bool,
     readopted: u64,
     lines: BTreeMap<(IncarnationId, Stream), Line>,
@@ -135,6 +137,7 @@ impl<C: Chain> Receiver<C> {
             epoch: stored.epoch,
             boot: stored.boot,
             boot_before: None,
+            greeted_at: None,
             contested: stored.contested,
             readopted: stored.readopted,
             lines: stored.cursors.into_iter().map(line).collect(),
@@ -148,6 +151,12 @@ impl<C: Chain> Receiver<C> {
         if hello.owner.as_ref().is_some_and(|owner| owner.instance != self.instance) {
             return;
         }
+        let same_boot = self.boot == Some(hello.boot);
+        if same_boot && self.greeted_at.is_some_and(|at| hello.at <= at) {
+            // It comes twice or late, and knows less of its history than has arrived since.
+            return;
+        }
+        self.greeted_at = Some(hello.at);
         let returned = self.boot_before == Some(hello.boot) && self.boot != Some(hello.boot);
         self.contested |= returned || self.is_forked(&hello) || self.is_doubted(&hello);
         if self.boot != Some(hello.boot) {

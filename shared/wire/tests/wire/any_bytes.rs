@@ -4,7 +4,10 @@
 //! `hostile.rs` runs this on mutations of every kind of message; `tests/fuzz/` includes this file
 //! and searches for bytes that break it.
 
-use fieldgate_wire::{DecodeError, down_topic, parse_down, parse_up, up_topic, v1};
+use fieldgate_wire::{
+    CATALOGUE_BYTES_MAX, DecodeError, Decompress, Reassembly, down_topic, leaf, parse_down,
+    parse_up, up_topic, v1,
+};
 
 /// Reads a message and writes it again.
 pub(crate) type Again = fn(&[u8]) -> Result<Vec<u8>, DecodeError>;
@@ -45,8 +48,50 @@ pub(crate) fn check_all(bytes: &[u8]) {
     for (name, _) in MESSAGES {
         check(name, bytes);
     }
+    check_envelope(bytes);
+    check_chunks(bytes);
     if let Ok(topic) = core::str::from_utf8(bytes) {
         check_topic(topic);
+    }
+}
+
+/// A codec that packs nothing: what is declared is what is there.
+struct Plain;
+
+impl Decompress for Plain {
+    fn decompress(&mut self, packed: &[u8], length: usize) -> Option<Vec<u8>> {
+        (packed.len() == length).then(|| packed.to_vec())
+    }
+}
+
+/// An envelope is custody whatever it holds: its content is refused, or opens to what it says.
+fn check_envelope(bytes: &[u8]) {
+    let Ok(envelope) = v1::decode_envelope(bytes) else { return };
+    assert!(envelope.first < envelope.next, "{envelope:?}");
+    for opened in [envelope.open(), envelope.open_packed(&mut Plain)] {
+        let Ok(batch) = opened else { continue };
+        assert_eq!((batch.first, batch.next), (envelope.first, envelope.next));
+        assert!(envelope.is_gap || leaf(&batch) == leaf(&batch.clone()));
+    }
+}
+
+/// Takes `bytes` for chunks of a catalogue, one after another, each behind its length: what comes
+/// of them has the name that they bear.
+fn check_chunks(mut bytes: &[u8]) {
+    let mut reassembly: Option<Reassembly> = None;
+    while let Some(([high, low], rest)) = bytes.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
+        let (message, rest) = rest.split_at(length);
+        bytes = rest;
+        let Ok(chunk) = v1::decode_catalogue_chunk(message) else { continue };
+        let reassembly = reassembly.get_or_insert_with(|| Reassembly::new(chunk.catalogue));
+        if let Ok(Some(whole)) = reassembly.handle_chunk(chunk) {
+            assert!(whole.len() <= CATALOGUE_BYTES_MAX);
+            if let Ok(catalogue) = v1::decode_catalogue(&whole) {
+                // Written again it may be shorter, and then has another name.
+                assert!(v1::encode_catalogue(&catalogue).len() <= whole.len());
+            }
+        }
     }
 }
 
