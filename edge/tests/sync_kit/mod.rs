@@ -113,6 +113,7 @@ impl Rig {
             commands,
             answers: answers_out,
             utc_offset: watch::Sender::new(None),
+            doubted: watch::Sender::new(false),
             status,
         };
         let (stopping, stopped) = watch::channel(false);
