@@ -111,7 +111,7 @@ async fn a_command_that_the_journal_refused_ends_when_the_journal_is_back() {
         journal: journal.clone(),
         open: Vec::new(),
         buffer,
-        targets: Targets::new([].into(), [].into()),
+        targets: Targets::new([].into(), [].into(), [].into()),
         utc_offset,
         doubted: watch::channel(false).1,
         clock,

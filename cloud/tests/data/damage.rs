@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use fieldgate_cloud::store::{BatchState, Commit, SqliteStore, Store as _, StoreError};
-use fieldgate_model::{CatalogueId, Digest, IncarnationId, Position, Stream, UtcMillis};
+use fieldgate_model::{BootId, CatalogueId, Digest, IncarnationId, Position, Stream, UtcMillis};
 
 use super::history::Rng;
 use super::support::{BEGIN, TempDir, gateway, populated, tenant};
@@ -34,12 +34,17 @@ fn commit(number: u64, body: Vec<u8>) -> Commit {
         next: Position(number + 1),
         chain: Digest([u8::try_from(number).expect("few commits"); 32]),
         catalogue: Some(CatalogueId([9; 32])),
+        boot: BootId([1; 16]),
+        mono: None,
+        anchors: Vec::new(),
         span: Some((BEGIN, UtcMillis(BEGIN.0 + 1))),
         state: BatchState::Readable,
         samples: 1,
         events: 0,
         alarms: Vec::new(),
         closings: Vec::new(),
+        steps: Vec::new(),
+        local_writes: Vec::new(),
         body,
     }
 }

@@ -63,6 +63,7 @@ fn status(devices: Vec<DeviceStatus>) -> Status {
             backlog: 0,
             acked_at: None,
         },
+        coap: None,
         clock: ClockNow { system: "believed".to_owned(), utc: None, steps: 0 },
     }
 }
