@@ -126,6 +126,7 @@ async fn a_command_that_the_journal_refused_ends_when_the_journal_is_back() {
     commands.send(command("late")).await.expect("the task runs");
     // While the file is locked it cannot even be opened again; what it does not tell is not there.
     assert!(!matches!(journal.state(id.clone()).await, Ok(Some(_))));
+    assert!(answered.try_recv().is_err(), "nothing is answered before it is durable");
     drop(lock);
     let closed = async {
         loop {
@@ -139,7 +140,6 @@ async fn a_command_that_the_journal_refused_ends_when_the_journal_is_back() {
     let outcome = tokio::time::timeout(within, closed).await.expect("it ends");
     // There is no such device, and that is an end too.
     assert_eq!(outcome.as_str(), "failed");
-    assert!(answered.try_recv().is_err(), "nothing was answered before it was durable");
     drop(commands);
     task.await.expect("the task ends");
 }

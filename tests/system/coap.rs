@@ -221,13 +221,13 @@ fn what_a_device_posts_is_durable_before_it_hears_so_and_comes_once() -> Result<
     let mut field = Field::start("coap-push", &rest)?;
     let url = format!("coap://127.0.0.1:{port}/push");
     let folder = field.scratch.folder("posts")?;
-    let post = |from: &str, url: &str, payload: &str| coap_post(&folder, from, url, 110, payload);
+    let pushed = |from: &str, url: &str, payload: &str| coap_post(&folder, from, url, 110, payload);
 
     // One pack, whose records name their own time: what comes again is known by it.
     let now = fieldgate_tests::harness::now_millis() / 1000 - 60;
     let pack = format!(r#"[{{"n":"temp","bt":{now},"v":20.25}},{{"n":"count","v":7}}]"#);
     for _ in 0..2 {
-        ensure!(post("127.0.0.7", &url, &pack)? == "2.04", "the pack was not taken");
+        ensure!(pushed("127.0.0.7", &url, &pack)? == "2.04", "the pack was not taken");
     }
     field.edge.kill()?;
     field.edge.restart()?;
@@ -237,10 +237,10 @@ fn what_a_device_posts_is_durable_before_it_hears_so_and_comes_once() -> Result<
     ensure!(temps.len() == 1, "one sample was posted twice and stands there as {temps:?}");
 
     // Nobody else, nothing else, nowhere else.
-    ensure!(post("127.0.0.8", &url, &pack)?.starts_with('4'), "a stranger was listened to");
-    ensure!(post("127.0.0.7", &url, "[{]")? == "4.00", "what is no pack was taken");
+    ensure!(pushed("127.0.0.8", &url, &pack)?.starts_with('4'), "a stranger was listened to");
+    ensure!(pushed("127.0.0.7", &url, "[{]")? == "4.00", "what is no pack was taken");
     let elsewhere = format!("coap://127.0.0.1:{port}/elsewhere");
-    ensure!(post("127.0.0.7", &elsewhere, &pack)? == "4.04", "another path was taken");
+    ensure!(pushed("127.0.0.7", &elsewhere, &pack)? == "4.04", "another path was taken");
     let status = field.edge.status()?;
     for (counter, least) in
         [("push_unknown_peers", 1), ("push_malformed", 1), ("push_unknown_paths", 1)]

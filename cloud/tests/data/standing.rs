@@ -204,7 +204,7 @@ fn steps_and_local_writes_are_kept_with_their_times_and_authors() {
             local_writes: vec![local_write],
             ..batch(0, 3)
         };
-        store.commit(&[commit.clone()], BEGIN).expect("committed");
+        store.commit(std::slice::from_ref(&commit), BEGIN).expect("committed");
         store.commit(&[commit], BEGIN).expect("again is harmless");
         assert_eq!(folder.number("SELECT received_at FROM command"), 10);
         assert_eq!(folder.number("SELECT started_at FROM command"), 20);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -200,7 +200,9 @@ impl Gateway {
         Self { id, incarnation, owner: None, chains }
     }
 
+    /// Each later than the one before: a Hello that comes twice is heard once.
     pub(super) fn hello(&self) -> Vec<u8> {
+        static AT: AtomicU64 = AtomicU64::new(5_000);
         encode_hello(&Hello {
             gateway: self.id.clone(),
             boot: BootId([1; 16]),
@@ -221,7 +223,7 @@ impl Gateway {
             open_commands: 0,
             generation: 3,
             software: "fieldgate 0.1.0".into(),
-            at: Millis(5_000),
+            at: Millis(AT.fetch_add(1, Ordering::Relaxed)),
             utc: None,
             doubt: None,
         })

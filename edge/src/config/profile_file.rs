@@ -77,7 +77,7 @@ pub(super) fn read_profile(
             version,
             title,
             source,
-            resources: resources.resources,
+            resources: resources.found,
             signals,
             alarms,
             parser,
@@ -94,7 +94,7 @@ pub(super) fn read_profile(
 /// A device has registers or resources, never both.
 fn check_transport(header: &mut Fields<'_>, signals: &[SignalSpec], resources: &Resources) {
     let in_registers = signals.iter().find(|signal| signal.source.read().is_some());
-    if let (Some(signal), false) = (in_registers, resources.resources.is_empty()) {
+    if let (Some(signal), false) = (in_registers, resources.found.is_empty()) {
         let what = format!("has resources, and `{}` lies in a register", signal.name);
         let hint = "make a profile of each, and a device of each profile";
         header.wrong(header.line(), Wrong::new(what).hint(hint));

@@ -30,7 +30,7 @@ pub(super) struct RawPick {
 /// The resources of a profile while its signals are read.
 #[derive(Debug, Default)]
 pub(super) struct Resources {
-    pub(super) resources: Vec<Resource>,
+    pub(super) found: Vec<Resource>,
     place_by_path: BTreeMap<String, usize>,
     /// Those that a signal names, whether or not it can be used.
     named: BTreeSet<usize>,
@@ -55,9 +55,9 @@ impl Resources {
     }
 
     fn add(&mut self, resource: Resource) -> usize {
-        let place = self.resources.len();
+        let place = self.found.len();
         self.place_by_path.insert(resource.path.clone(), place);
-        self.resources.push(resource);
+        self.found.push(resource);
         place
     }
 
@@ -77,14 +77,14 @@ impl Resources {
         let line = *line;
         let place = match self.place_by_path.get(path) {
             Some(place) => *place,
-            None if self.resources.len() >= RESOURCES_MAX => {
+            None if self.found.len() >= RESOURCES_MAX => {
                 let what = format!("is one of more than {RESOURCES_MAX} resources");
                 return Err((line, Wrong::new(what)));
             }
             None => self.add(Resource::new(path.clone(), raw.format())),
         };
         self.named.insert(place);
-        let resource = &mut self.resources[place];
+        let resource = &mut self.found[place];
         let pick = raw.pick(name, resource.format)?;
         resource.picks.push(Picked { signal, pick });
         let places = (u16::try_from(place), u16::try_from(resource.picks.len() - 1));
@@ -96,7 +96,7 @@ impl Resources {
 
     /// Says which declared resources no signal lies in; a parser may read them all the same.
     pub(super) fn check(&self, root: &mut Fields<'_>, has_parser: bool) {
-        let idle = self.resources.iter().enumerate();
+        let idle = self.found.iter().enumerate();
         let idle = idle.filter(|(place, _)| !has_parser && !self.named.contains(place));
         for (_, resource) in idle {
             let what = format!("[[resource]] `{}` has no signal in it", resource.path);

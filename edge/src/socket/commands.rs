@@ -11,6 +11,7 @@ use crate::journal::{JournalError, Logged};
 
 /// A command and its steps.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "what a command asks for, as it was asked")]
 pub(crate) struct CommandNow {
     pub(crate) id: String,
     pub(crate) device: String,

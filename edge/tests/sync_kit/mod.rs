@@ -120,9 +120,16 @@ impl Rig {
         tasks.spawn(async move {
             sync::run(setup, outputs, stopped).await.expect("the uplink runs");
         });
-        let (_commands, _answers) = (commands_out, answers);
-        let _words = told_words;
-        Self { listener, buffer, status: shown, stopping, tasks, _commands, _answers, _words }
+        Self {
+            listener,
+            buffer,
+            status: shown,
+            stopping,
+            tasks,
+            _commands: commands_out,
+            _answers: answers,
+            _words: told_words,
+        }
     }
 
     /// Stops as the daemon would, so that the folder can be used again.

@@ -1,5 +1,7 @@
 //! What the uplink does when the other side refuses, is silent, or lets history pile up.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use fieldgate_model::{
     BootId, Cursor, Digest, Doubt, DoubtCause, Epoch, GapReason, GatewayId, Hello, IncarnationId,
     InstanceId, Millis, Owner, Position, Stream, UtcMillis, Welcome,
@@ -202,7 +204,9 @@ fn contested(receiver: &mut Receiver<NoChain>, doubt: Option<Doubt>) -> bool {
     welcomed(receiver).contested
 }
 
+/// Each later than the one before: a Hello that comes twice is heard once.
 fn hello(boot: BootId, doubt: Option<Doubt>) -> Hello {
+    static AT: AtomicU64 = AtomicU64::new(NOW.0);
     Hello {
         gateway: GatewayId::new("gateway").expect("an id"),
         boot,
@@ -212,7 +216,7 @@ fn hello(boot: BootId, doubt: Option<Doubt>) -> Hello {
         open_commands: 0,
         generation: 0,
         software: String::new(),
-        at: NOW,
+        at: Millis(AT.fetch_add(1, Ordering::Relaxed)),
         utc: None,
         doubt,
     }

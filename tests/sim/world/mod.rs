@@ -199,39 +199,15 @@ impl World {
             | H::Copy
             | H::Disown => return self.replace_disk(happening),
             H::EdgeClockSteps | H::CloudClockSteps | H::Sleep => self.disturb_clocks(happening),
-            H::FsyncFails => self.fail_commit(Fault::Undone, 1),
-            H::FsyncFailsYetHolds => self.fail_commit(Fault::Done, 1),
-            H::FsyncStaysBroken => {
-                let commits = 2 + self.rng.below(8);
-                self.fail_commit(Fault::Undone, commits);
-            }
-            H::JournalFails => {
-                let (fault, commits) = (self.some_fault(), 1 + self.rng.below(3));
-                self.journal_faults.set(fault, commits);
-            }
-            H::BufferFull => {
-                self.full = true;
-                self.on_edge(|edge, ground| edge.commit(false, ground));
-            }
-            H::CloudCommitFails => {
-                let fault = self.some_fault();
-                self.cloud_faults.set(fault, 1);
-            }
-            H::CloudFull => {
-                let commits = 2 + self.rng.below(8);
-                self.cloud_faults.set(Fault::Undone, commits);
-            }
+            H::FsyncFails
+            | H::FsyncFailsYetHolds
+            | H::FsyncStaysBroken
+            | H::JournalFails
+            | H::BufferFull
+            | H::CloudCommitFails
+            | H::CloudFull => self.fail_disk(happening),
             H::Suspend => self.cloud_disk.suspended = !self.cloud_disk.suspended,
-            H::Flood if self.cloud_disk.commands.len() >= FLOOD => return false,
-            H::Flood => {
-                (0..FLOOD).for_each(|_| self.submit());
-                if self.mix.crashes && self.rng.one_in(4) {
-                    self.edge_fuse.arm(&[Step::Refuse], &mut self.rng);
-                }
-                self.on_cloud(|cloud, base| cloud.look(false, base));
-                // One after another they would be worked off as they come.
-                while !self.link.holds_back() && self.deliver_down(0) {}
-            }
+            H::Flood => return self.flood(),
             H::Catalogue => {
                 self.catalogue = catalogue(self.fresh);
                 self.fresh += 1;
@@ -257,6 +233,51 @@ impl World {
             | H::Cancel
             | H::Readopt => return self.go_on(happening),
         }
+        true
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the caller gives faults of disks only")]
+    fn fail_disk(&mut self, happening: Happening) {
+        use Happening as H;
+        match happening {
+            H::FsyncFails => self.fail_commit(Fault::Undone, 1),
+            H::FsyncFailsYetHolds => self.fail_commit(Fault::Done, 1),
+            H::FsyncStaysBroken => {
+                let commits = 2 + self.rng.below(8);
+                self.fail_commit(Fault::Undone, commits);
+            }
+            H::JournalFails => {
+                let (fault, commits) = (self.some_fault(), 1 + self.rng.below(3));
+                self.journal_faults.set(fault, commits);
+            }
+            H::BufferFull => {
+                self.full = true;
+                self.on_edge(|edge, ground| edge.commit(false, ground));
+            }
+            H::CloudCommitFails => {
+                let fault = self.some_fault();
+                self.cloud_faults.set(fault, 1);
+            }
+            H::CloudFull => {
+                let commits = 2 + self.rng.below(8);
+                self.cloud_faults.set(Fault::Undone, commits);
+            }
+            other => unreachable!("{other:?} is no fault of a disk"),
+        }
+    }
+
+    /// More commands at once than a gateway takes; not if there are so many already.
+    fn flood(&mut self) -> bool {
+        if self.cloud_disk.commands.len() >= FLOOD {
+            return false;
+        }
+        (0..FLOOD).for_each(|_| self.submit());
+        if self.mix.crashes && self.rng.one_in(4) {
+            self.edge_fuse.arm(&[Step::Refuse], &mut self.rng);
+        }
+        self.on_cloud(|cloud, base| cloud.look(false, base));
+        // One after another they would be worked off as they come.
+        while !self.link.holds_back() && self.deliver_down(0) {}
         true
     }
 

@@ -82,16 +82,12 @@ impl World {
             self.reference.tell(|| "         the edge starts".to_owned());
             self.reference.edge_started();
             let boot = self.clocks.machine.boot;
-            match Edge::start(boot, &catalogue, &mut self.ground()) {
-                Ok(edge) => {
-                    self.edge = Some(edge);
-                    return;
-                }
-                Err(PowerCut) => {
-                    self.count_crashes();
-                    self.lose_unsynced();
-                }
+            if let Ok(edge) = Edge::start(boot, &catalogue, &mut self.ground()) {
+                self.edge = Some(edge);
+                return;
             }
+            self.count_crashes();
+            self.lose_unsynced();
         }
     }
 

@@ -140,7 +140,7 @@ impl Bench {
         let mut edge = Edge::start_with(&edge_folder, &config, "drain")?;
         let (edge_pid, cloud_pid) = (edge.process().id(), cloud.process().id());
         let before = (cost::of(edge_pid)?, cost::of(cloud_pid)?);
-        let behind = || Ok::<_, anyhow::Error>(backlog(&edge)?);
+        let behind = || backlog(&edge);
         until("the drain to begin", PATIENCE, || Ok((behind()? < filled).then_some(())))?;
         let mut busy = Vec::new();
         while behind()? > 10_000 {

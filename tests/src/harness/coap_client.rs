@@ -34,8 +34,8 @@ pub fn coap_post(
     let ended = coap_client(folder, &told)?;
     let told = ended.stdout + &ended.stderr;
     // `v:1 t:ACK c:2.04 i:1f2e {01} [ ]`; the request has the method there.
-    let codes = told.split_whitespace().filter_map(|word| word.strip_prefix("c:"));
+    let mut codes = told.split_whitespace().filter_map(|word| word.strip_prefix("c:"));
     let is_answer = |code: &&str| code.starts_with(|c: char| c.is_ascii_digit()) && *code != "0.00";
-    let code = codes.filter(is_answer).next_back();
+    let code = codes.rfind(is_answer);
     code.map(str::to_owned).with_context(|| format!("no answer in: {told}"))
 }

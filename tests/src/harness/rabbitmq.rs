@@ -13,7 +13,7 @@ use super::process::Process;
 use super::wait::{free_port, until};
 
 /// An Erlang node, a database and some two hundred modules, on two cores that others use too.
-const START_AT_MOST: Duration = Duration::from_secs(120);
+const START_AT_MOST: Duration = Duration::from_mins(2);
 
 /// What the cloud logs in with.
 pub const RABBITMQ_LOGIN: &str = "cloud:cloud-secret";

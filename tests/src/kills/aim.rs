@@ -3,8 +3,6 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-
 use super::Party;
 use crate::harness::pause;
 
@@ -38,18 +36,18 @@ impl Aim {
     }
 
     /// Waits for the moment; whether a commit is under way then.
-    pub(super) fn wait(&self, process: u32) -> Result<bool> {
+    pub(super) fn wait(&self, process: u32) -> bool {
         if let Some(at) = self.at {
             pause(at);
-            return Ok(is_committing(process));
+            return is_committing(process);
         }
         let deadline = Instant::now() + WAIT_MAX;
         while Instant::now() < deadline {
             if is_committing(process) {
-                return Ok(true);
+                return true;
             }
         }
-        Ok(false)
+        false
     }
 }
 

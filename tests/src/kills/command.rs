@@ -60,7 +60,7 @@ impl Commands {
     /// Waits for the end of the open command.
     pub(crate) fn settle(&mut self, api: &Api, simulator: &Simulator) -> Result<Count> {
         if let Some((id, before)) = self.open.take() {
-            let patience = PATIENCE + Duration::from_secs(60);
+            let patience = PATIENCE + Duration::from_mins(1);
             let command = until(&format!("the end of command {id}"), patience, || {
                 let command = api.json(&format!("/v1/commands/{id}"))?;
                 let is_open = command.get("open").and_then(Value::as_bool);

@@ -146,7 +146,7 @@ fn kill_once(rig: &mut Rig, outcome: &mut Outcome, seed: u64) -> Result<()> {
     let aim = Aim::draw(seed, outcome.next);
     rig.commands.follow(&rig.api, &rig.simulator, &rig.gateway)?;
     let index = aim.party as usize;
-    let inside = aim.wait(rig.process_id(aim.party))?;
+    let inside = aim.wait(rig.process_id(aim.party));
     rig.kill(aim.party)?;
     outcome.kills[index] += 1;
     outcome.inside[index] += u64::from(inside);

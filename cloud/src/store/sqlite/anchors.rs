@@ -6,6 +6,7 @@
 //! - A label that is off by [`RESTAMP_MIN`] or more is written anew, and its hours are marked.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use fieldgate_model::{BootId, GatewayId, Millis, Stream, TimeSource, UtcMillis};
 use fieldgate_protocol::clock::{Anchor, Timeline};
@@ -36,18 +37,19 @@ pub(super) fn note<'c>(
     let mut lines = Lines::new();
     for commit in commits {
         let key = (&commit.gateway, commit.boot);
-        if !lines.contains_key(&key) {
-            lines.insert(key, line(connection, &commit.gateway, commit.boot)?);
-        }
+        let known = match lines.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(line(connection, &commit.gateway, commit.boot)?),
+        };
         if commit.anchors.is_empty() {
             continue;
         }
         insert(connection, commit, now)?;
         let after = line(connection, &commit.gateway, commit.boot)?;
-        let before = lines.insert(key, after.clone()).unwrap_or_default();
-        if let Some(span) = after.moved_from(&before, RESTAMP_MIN) {
+        if let Some(span) = after.moved_from(known, RESTAMP_MIN) {
             mark(connection, key, span)?;
         }
+        *known = after;
     }
     Ok(lines)
 }
