@@ -70,6 +70,8 @@ pub(crate) struct Reference {
     journal_lost: bool,
     /// A Hello of an earlier boot that comes late cannot be told from a twin's.
     pub(crate) rebooted: bool,
+    /// Bytes were changed on the way: a batch kept in custody may carry a chain that nobody made.
+    pub(crate) garbled: bool,
     /// A disk has gone back in time: some records are doubled, and some commands forgotten, by
     /// nature.
     pub(crate) edge_restored: bool,
@@ -349,7 +351,7 @@ impl Reference {
 
     pub(crate) fn cloud_committed(&mut self, disk: &CloudDisk) {
         self.check_lines(disk);
-        let reason = self.edge_restored || self.journal_lost || self.rebooted;
+        let reason = self.edge_restored || self.journal_lost || self.rebooted || self.garbled;
         self.require(!disk.contested || reason, Promise::ContestedForReason, || {
             format!("boot {:?} is contested", disk.boot)
         });

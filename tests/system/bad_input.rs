@@ -80,6 +80,11 @@ fn one_wrong_device_does_not_keep_the_others_from_running() -> Result<()> {
     Ok(())
 }
 
+fn is_cut(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}");
+    ["Broken pipe", "Connection reset"].iter().any(|cut| text.contains(cut))
+}
+
 #[test]
 fn nonsense_in_a_request_is_a_problem_and_never_our_mistake() -> Result<()> {
     let mut rig = Rig::start("nonsense")?;
@@ -112,7 +117,11 @@ fn nonsense_in_a_request_is_a_problem_and_never_our_mistake() -> Result<()> {
         format!("{{\"gateway\": \"{}\"}}", "x".repeat(200_000)),
     ];
     for body in bodies {
-        let reply = rig.api.post_text("/v1/commands", "application/json", &body)?;
+        let reply = match rig.api.post_text("/v1/commands", "application/json", &body) {
+            // Who is told in mid-sentence that it is too long may find the connection closed.
+            Err(error) if body.len() > 100_000 && is_cut(&error) => continue,
+            reply => reply?,
+        };
         let start: String = body.chars().take(40).collect();
         ensure!((400..500).contains(&reply.status), "`{start}`: {} {}", reply.status, reply.text);
         problem(&reply, reply.status)?;

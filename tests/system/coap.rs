@@ -148,7 +148,10 @@ fn a_coap_device_is_read_observed_and_written_from_the_cloud() -> Result<()> {
     })?;
     let counts: Vec<_> =
         counts.iter().filter_map(|sample| sample.get("value")?.as_u64()).skip(2).collect();
-    ensure!(counts.windows(2).all(|pair| pair[0] + 1 == pair[1]), "counted {counts:?}");
+    // Between its registration and what follows a device may leave states out (RFC 7641, 1.3).
+    ensure!(counts.is_sorted_by(|one, next| one < next), "counted {counts:?}");
+    let last = &counts[counts.len().saturating_sub(5)..];
+    ensure!(last.windows(2).all(|pair| pair[0] + 1 == pair[1]), "counted {counts:?}");
 
     let ended = field.command("led", &json!(true))?;
     ensure!(ended.get("state") == Some(&json!("done")), "the command ended as {ended}");

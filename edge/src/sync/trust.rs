@@ -2,12 +2,14 @@
 //!
 //! # Invariants
 //!
-//! - A certificate that has ended is refused, whatever the clock says.
-//! - One that has not begun is accepted only while nobody has set the clock: a machine without a
-//!   battery stands in 1970 and would never learn the time, since who could tell it is refused.
-//!   The CA is pinned, so a stranger gains nothing from it.
+//! - A certificate that had ended at the latest time that is sure is refused.
+//! - While the clock cannot be right, in 1970 without a battery or in 2099 by a mistake, certificates
+//!   are judged at that time, and one that has not begun by then is accepted: else the machine would
+//!   never learn the time, since who could tell it is refused. The CA is pinned, so a stranger gains
+//!   nothing from it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fieldgate_protocol::clock::SystemClock;
 use rumqttc::TlsConfiguration;
@@ -59,7 +61,7 @@ pub(super) fn believing(
     Ok(TlsConfiguration::Rustls(Arc::new(config)))
 }
 
-/// Verifies as everybody does, but for the beginning while the clock is unset.
+/// Verifies as everybody does while the clock can be right, else at the latest time that is sure.
 #[derive(Debug)]
 struct Patient {
     strict: Arc<WebPkiServerVerifier>,
@@ -75,14 +77,19 @@ impl ServerCertVerifier for Patient {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let unset = self.clock.borrow().system == SystemClock::Unset;
-        let mut at = now;
+        let known = *self.clock.borrow();
+        let unsure = match known.system {
+            SystemClock::Believed => false,
+            SystemClock::Unset | SystemClock::Doubted => true,
+        };
+        let floor = Duration::from_millis(u64::try_from(known.floor.0).unwrap_or(0));
+        let mut at = if unsure { UnixTime::since_unix_epoch(floor) } else { now };
         for _ in 0..CHAIN_MAX {
             match self.strict.verify_server_cert(end_entity, intermediates, name, ocsp, at) {
                 Err(Error::InvalidCertificate(CertificateError::NotValidYetContext {
                     not_before,
                     ..
-                })) if unset && at < not_before => at = not_before,
+                })) if unsure && at < not_before => at = not_before,
                 decided => return decided,
             }
         }

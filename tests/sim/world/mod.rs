@@ -181,7 +181,10 @@ impl World {
             | H::Partition
             | H::Foreign
             | H::BrokenOwner
-            | H::BrokenGateway => return self.disturb_link(happening),
+            | H::BrokenGateway => {
+                self.reference.garbled |= happening == H::Garble;
+                return self.disturb_link(happening);
+            }
             H::CrashEdge
             | H::CrashEdgeMidway
             | H::CrashEdgeAtStart
