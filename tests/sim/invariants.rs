@@ -49,8 +49,6 @@ pub(crate) enum Promise {
     ReservedBeforeWelcome,
     /// A gateway whose identity is in doubt gets no command.
     ContestedWithheld,
-    /// No identity is put in doubt but for a disk that went back, a twin, or a lost journal.
-    ContestedForReason,
     /// What cannot be read, and what no sound party says, changes nothing.
     BadWithoutEffect,
     /// A gateway that doubts its own identity, for want of its journal or history, runs no command.
@@ -64,7 +62,7 @@ pub(crate) enum Promise {
 }
 
 impl Promise {
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::NothingLost,
         Self::NothingTwice,
         Self::Order,
@@ -87,7 +85,6 @@ impl Promise {
         Self::SentBeforePublish,
         Self::ReservedBeforeWelcome,
         Self::ContestedWithheld,
-        Self::ContestedForReason,
         Self::BadWithoutEffect,
         Self::WithheldInDoubt,
         Self::CustodyAcked,

@@ -67,11 +67,6 @@ pub(crate) struct Reference {
     /// The same, when a command's execution began.
     anchor_by_command: BTreeMap<CommandId, Option<UtcMillis>>,
     buffer_lost: bool,
-    journal_lost: bool,
-    /// A Hello of an earlier boot that comes late cannot be told from a twin's.
-    pub(crate) rebooted: bool,
-    /// Bytes were changed on the way: a batch kept in custody may carry a chain that nobody made.
-    pub(crate) garbled: bool,
     /// A disk has gone back in time: some records are doubled, and some commands forgotten, by
     /// nature.
     pub(crate) edge_restored: bool,
@@ -188,7 +183,6 @@ impl Reference {
 
     /// With the journal the fence is gone; the cloud knows the epoch.
     pub(crate) fn journal_lost(&mut self, disk: &EdgeDisk) {
-        self.journal_lost = true;
         self.burned.remove(&disk.lineage);
     }
 
@@ -351,10 +345,6 @@ impl Reference {
 
     pub(crate) fn cloud_committed(&mut self, disk: &CloudDisk) {
         self.check_lines(disk);
-        let reason = self.edge_restored || self.journal_lost || self.rebooted || self.garbled;
-        self.require(!disk.contested || reason, Promise::ContestedForReason, || {
-            format!("boot {:?} is contested", disk.boot)
-        });
         for known in &disk.commands {
             let Some(outcome) = &known.outcome else { continue };
             let id = &known.command.id;

@@ -100,7 +100,6 @@ impl World {
     }
 
     pub(super) fn boot_anew(&mut self) {
-        self.reference.rebooted = true;
         self.fresh += 1;
         self.clocks.machine = self.clocks.booted(boot(self.fresh), &mut self.rng);
     }

@@ -181,10 +181,7 @@ impl World {
             | H::Partition
             | H::Foreign
             | H::BrokenOwner
-            | H::BrokenGateway => {
-                self.reference.garbled |= happening == H::Garble;
-                return self.disturb_link(happening);
-            }
+            | H::BrokenGateway => return self.disturb_link(happening),
             H::CrashEdge
             | H::CrashEdgeMidway
             | H::CrashEdgeAtStart
