@@ -19,8 +19,12 @@ The first line on stdout is JSON: {"listen": "127.0.0.1:PORT"}. What it hears an
 import argparse
 import asyncio
 import json
+import os
 import socket
 import sys
+
+# UDP alone: a free port of it may be another's on TCP.
+os.environ["AIOCOAP_SERVER_TRANSPORT"] = "udp6"
 
 import aiocoap
 from aiocoap import Code, Message, resource

@@ -19,7 +19,11 @@ The first line on stdout is JSON: {"listen": "127.0.0.1:PORT"}.
 import argparse
 import asyncio
 import json
+import os
 import socket
+
+# UDP alone: a free port of it may be another's on TCP.
+os.environ["AIOCOAP_SERVER_TRANSPORT"] = "udp6"
 
 import aiocoap
 from aiocoap import resource

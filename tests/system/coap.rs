@@ -174,9 +174,12 @@ fn a_host_that_dies_and_comes_back_changes_quality_and_nothing_comes_twice() -> 
             matches!(quality, Some("no_answer" | "link_down"))
         })?;
     }
-    let status = field.edge.status()?;
-    let state = status.pointer("/devices/0/state").and_then(Value::as_str);
-    ensure!(matches!(state, Some("silent" | "link_down")), "the device is {state:?}");
+    // The quality comes with the first poll that fails, the state when it is sure.
+    until("the device to be known as silent", PATIENCE, || {
+        let status = field.edge.status()?;
+        let state = status.pointer("/devices/0/state").and_then(Value::as_str);
+        Ok(matches!(state, Some("silent" | "link_down")).then_some(()))
+    })?;
 
     let _again = aiocoap(&folder, &["--port", &port])?;
     for signal in ["temperature", "count"] {
